@@ -1,0 +1,28 @@
+# Every recipe uses the tools of the current environment: `uv run just test`.
+set positional-arguments := true
+
+_default:
+    @just --list
+
+# format, lint, types, and the direction of imports
+check:
+    ruff format --check .
+    ruff check .
+    mypy
+    lint-imports
+
+# the whole suite, over an embedded Postgres
+test *args:
+    pytest "$@"
+
+fmt:
+    ruff format .
+    ruff check --fix .
+
+# p50 and p99 of due → frame, and of POST → frame
+bench-latency *args:
+    python bench/latency.py "$@"
+
+# write tests/sql/schema.sql anew, after a migration that was meant to change it
+schema:
+    RENEW_SCHEMA=1 pytest -q tests/sql/test_schema.py -k golden

@@ -1,0 +1,202 @@
+create or replace function notify.pick(
+  p_max integer, p_due_from timestamptz, p_avoid text[], p_quarantine bigint[], p_only bigint[]
+) returns bigint[]
+language plpgsql set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
+declare
+  v_now timestamptz := notify.now();
+  v_from timestamptz := coalesce(p_due_from, '-infinity');
+  v_priority notify.priority;
+  v_ids bigint[] := '{}';
+begin
+  if p_only is not null then
+    return array(
+      select n.id from notify.notification n
+      where n.id = any (p_only) and n.status = 'pending' and n.due_at <= v_now
+      order by n.id
+      for no key update skip locked
+    );
+  end if;
+  foreach v_priority in array array['urgent', 'high', 'normal', 'low']::notify.priority[] loop
+    exit when cardinality(v_ids) >= p_max;
+    v_ids := v_ids || array(
+      select n.id from notify.notification n
+      where n.status = 'pending' and n.priority = v_priority and n.due_at >= v_from and n.due_at <= v_now
+        and n.recipient <> all (p_avoid) and n.id <> all (p_quarantine)
+      order by n.due_at, n.id
+      limit p_max - cardinality(v_ids)
+      for no key update skip locked
+    );
+  end loop;
+  return v_ids;
+end
+$$;
+comment on function notify.pick(integer, timestamptz, text[], bigint[], bigint[]) is
+  'Locks up to p_max due rows nobody else has locked, urgent first, and returns their ids. With p_only: those of them that are due.';
+
+create or replace function notify.open_mailboxes(p_ids bigint[], p_wait boolean) returns text[]
+language plpgsql set enable_seqscan = off as $$
+begin
+  if p_wait then
+    perform from notify.mailbox m
+    where m.recipient in (select n.recipient from notify.notification n where n.id = any (p_ids))
+    order by m.recipient
+    for no key update;
+  end if;
+  return array(
+    select m.recipient from notify.mailbox m
+    where m.recipient in (select n.recipient from notify.notification n where n.id = any (p_ids))
+    order by m.recipient
+    for no key update skip locked
+  );
+end
+$$;
+comment on function notify.open_mailboxes(bigint[], boolean) is
+  'Locks the mailboxes of these notifications in recipient order and returns their recipients; those that another session holds are left out, unless p_wait.';
+
+create or replace function notify.send_signals(p_lines text[], p_sent_at timestamptz) returns integer
+language plpgsql as $$
+declare
+  v_channel text;
+  v_header text := 'sent' || chr(9) || (extract(epoch from p_sent_at) * 1000000)::bigint;
+  v_payload text := v_header;
+  v_line text;
+  v_count integer := 0;
+begin
+  select s.value into strict v_channel from notify.secret s where s.name = 'signal_channel';
+  foreach v_line in array p_lines loop
+    -- A NOTIFY payload has at most 7,999 bytes.
+    if octet_length(v_payload) + 1 + octet_length(v_line) > 7900 then
+      perform pg_notify(v_channel, v_payload);
+      v_count := v_count + 1;
+      v_payload := v_header;
+    end if;
+    v_payload := v_payload || chr(10) || v_line;
+  end loop;
+  if v_payload <> v_header then
+    perform pg_notify(v_channel, v_payload);
+    v_count := v_count + 1;
+  end if;
+  return v_count;
+end
+$$;
+comment on function notify.send_signals(text[], timestamptz) is
+  'Packs signal lines by bytes and NOTIFYs them. Payload: a line "sent TAB sent_at in microseconds since 1970", then a line a notification: recipient, generation, seq, notification id, batch id, microseconds late, separated by TAB.';
+
+create or replace function notify.settle(p_ids bigint[], p_open text[], p_signal boolean, out sent integer, out sending integer, out expired integer)
+language plpgsql set enable_seqscan = off as $$
+declare
+  v_at timestamptz := notify.now();
+  v_lines text[];
+begin
+  with picked as materialized (
+    select n.id, n.recipient, n.priority, n.due_at, n.batch_id, b.channels, 'inbox' = any (b.channels) as inbox,
+      m.generation, m.last_seq, coalesce(b.expires_at <= v_at, false) as expired
+    from notify.notification n
+    join unnest(p_open) as o (recipient) on o.recipient = n.recipient
+    join notify.mailbox m on m.recipient = n.recipient
+    join notify.batch b on b.id = n.batch_id
+    where n.id = any (p_ids)
+  ),
+  numbered as materialized (
+    select p.*, p.last_seq + row_number() over (partition by p.recipient order by p.priority desc, p.due_at, p.id) as seq
+    from picked p where p.inbox and not p.expired
+  ),
+  in_stream as (
+    update notify.notification n set status = 'sent', sent_at = v_at, seq = u.seq
+    from numbered u where n.id = u.id
+  ),
+  counted as (
+    update notify.mailbox m set last_seq = c.top, unread = m.unread + c.many
+    from (select u.recipient, max(u.seq) as top, count(*) as many from numbered u group by u.recipient) c
+    where m.recipient = c.recipient
+  ),
+  outside as (
+    update notify.notification n set status = 'sending'
+    from picked p where n.id = p.id and not p.inbox and not p.expired
+  ),
+  deliveries as (
+    insert into notify.delivery (notification_id, channel, due_at)
+    select p.id, c.channel, v_at from picked p cross join unnest(p.channels) as c (channel)
+    where not p.expired and c.channel <> 'inbox'
+    order by p.id
+    on conflict (notification_id, channel) do update
+    set status = 'pending', due_at = excluded.due_at, failed_at = null
+    where delivery.status = 'failed'
+  ),
+  too_late as (
+    update notify.notification n set status = 'cancelled', cancelled_at = v_at, cancel_reason = 'expired'
+    from picked p where n.id = p.id and p.expired
+  )
+  select (select count(*) from numbered),
+    (select count(*) from picked p where not p.inbox and not p.expired),
+    (select count(*) from picked p where p.expired),
+    (select array_agg(u.recipient || chr(9) || u.generation || chr(9) || u.seq || chr(9) || u.id || chr(9) || u.batch_id || chr(9)
+       || (extract(epoch from v_at - u.due_at) * 1000000)::bigint order by u.recipient, u.seq) from numbered u)
+  into sent, sending, expired, v_lines;
+  if p_signal and v_lines is not null then
+    perform notify.send_signals(v_lines, v_at);
+  end if;
+end
+$$;
+comment on function notify.settle(bigint[], text[], boolean) is
+  'Turns locked due rows into sent ones: numbers them in their recipients'' streams, counts them, adds deliveries for outside channels, cancels what has expired, and signals.';
+
+create or replace function notify.drain(
+  p_max integer default 1000,
+  p_due_from timestamptz default null,
+  p_avoid text[] default '{}',
+  p_quarantine bigint[] default '{}',
+  p_only bigint[] default null,
+  p_wait boolean default false,
+  p_signal boolean default true,
+  out picked integer, out sent integer, out sending integer, out expired integer,
+  out busy text[], out crowded boolean, out left_due boolean, out due_from timestamptz, out looked_at timestamptz,
+  out next_due_in double precision
+) language plpgsql as $$
+declare
+  v_ids bigint[] := '{}';
+  v_open text[];
+  v_next timestamptz;
+begin
+  -- The user's server may have it off; a SET clause of this function would be undone before the commit.
+  perform set_config('synchronous_commit', 'on', true);
+  picked := 0; sent := 0; sending := 0; expired := 0; busy := '{}'; left_due := false;
+  due_from := p_due_from;
+  looked_at := notify.now();
+  -- More than two drains at once gain nothing and make chunks slower.
+  crowded := p_only is null and not (pg_try_advisory_xact_lock(5477, 1) or pg_try_advisory_xact_lock(5477, 2));
+  if crowded then
+    return;
+  end if;
+  if p_only is null then
+    -- The doorbell is answered before looking: who commits later rings anew.
+    with answered as (
+      delete from notify.wakeup w where w.ctid = any (array(
+        select r.ctid from notify.wakeup r
+        where r.at <= looked_at and r.at > looked_at - interval '5 minutes' for update skip locked))
+      returning w.due_from
+    )
+    select case when p_due_from is not null then least(p_due_from, min(a.due_from)) end into due_from from answered a;
+  end if;
+  v_ids := notify.pick(p_max, due_from, p_avoid, p_quarantine, p_only);
+  picked := cardinality(v_ids);
+  if picked > 0 then
+    v_open := notify.open_mailboxes(v_ids, p_wait);
+    select s.sent, s.sending, s.expired into sent, sending, expired from notify.settle(v_ids, v_open, p_signal) s;
+    if sent + sending + expired < picked then
+      busy := array(select distinct n.recipient from notify.notification n where n.id = any (v_ids)
+                    and n.status = 'pending');
+    end if;
+  elsif p_only is null then
+    v_next := notify.next_due(coalesce(due_from, '-infinity'));
+    -- Due and not picked: another session has it locked, and may let it go unsent.
+    left_due := coalesce(v_next <= looked_at, false);
+    if left_due then
+      v_next := notify.next_due(looked_at);
+    end if;
+    next_due_in := extract(epoch from v_next - notify.now());
+  end if;
+end
+$$;
+comment on function notify.drain(integer, timestamptz, text[], bigint[], bigint[], boolean, boolean) is
+  'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked.';

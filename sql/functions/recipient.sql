@@ -1,0 +1,123 @@
+create or replace function notify.check_recipients(p_rows jsonb) returns void
+language plpgsql stable as $$
+declare
+  v_row jsonb;
+begin
+  for v_row in select e from jsonb_array_elements(p_rows) as e loop
+    if coalesce(octet_length(v_row ->> 'id'), 0) not between 1 and 128 or v_row ->> 'id' ~ '[\u0001-\u001f\u007f-\u009f]' then
+      perform notify.refuse('NT001', 'recipients', 'a recipient id must have 1 to 128 bytes and no control characters');
+    elsif jsonb_typeof(v_row -> 'addresses') not in ('object', 'null') then
+      perform notify.refuse('NT001', 'addresses', 'addresses must be a JSON object');
+    elsif jsonb_typeof(v_row -> 'preferences') not in ('object', 'null') then
+      perform notify.refuse('NT001', 'preferences', 'preferences must be a JSON object');
+    elsif octet_length(v_row::text) > 16384 then
+      perform notify.refuse('NT003', 'recipients', 'a recipient has more than 16384 bytes');
+    elsif v_row ->> 'locale' !~ '^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$' then
+      perform notify.refuse('NT001', 'locale', 'locale must be a language tag such as de or pt-BR');
+    end if;
+  end loop;
+  -- All at once: each look at pg_timezone_names reads every file of the time zone database.
+  if exists (select from jsonb_array_elements(p_rows) as e where e ->> 'time_zone' is not null
+             and not exists (select from notify.recipient r where r.id = e ->> 'id' and r.time_zone = e ->> 'time_zone')
+             and (e ->> 'time_zone') not in (select z.name from pg_timezone_names z)) then
+    perform notify.refuse('NT001', 'time_zone', 'time_zone must be an IANA name such as Europe/Berlin');
+  end if;
+end
+$$;
+comment on function notify.check_recipients(jsonb) is 'Refuses recipients that cannot be accepted, naming the field.';
+
+create or replace function notify.changed_recipients(p_rows jsonb, p_replace boolean)
+returns table (id text, time_zone text, locale text, addresses jsonb, preferences jsonb)
+language sql volatile rows 100 as $$
+  select n.* from (
+    select o.id,
+      case when p_replace or e ->> 'time_zone' is not null then e ->> 'time_zone' else o.time_zone end as time_zone,
+      case when p_replace or e ->> 'locale' is not null then e ->> 'locale' else o.locale end as locale,
+      case when p_replace then '{}' else o.addresses end || coalesce(nullif(e -> 'addresses', 'null'), '{}') as addresses,
+      case when p_replace then '{}' else o.preferences end || coalesce(nullif(e -> 'preferences', 'null'), '{}') as preferences
+    from (
+      select distinct on (e ->> 'id') e from jsonb_array_elements(p_rows) with ordinality as g (e, place)
+      order by e ->> 'id', place desc
+    ) as given
+    join notify.recipient o on o.id = given.e ->> 'id'
+  ) as n
+  join notify.recipient r on r.id = n.id
+  where (r.time_zone, r.locale, r.addresses, r.preferences) is distinct from (n.time_zone, n.locale, n.addresses, n.preferences)
+$$;
+comment on function notify.changed_recipients(jsonb, boolean) is
+  'Those of these rows that would change a registered recipient, as they would then be.';
+
+create or replace function notify.upsert_recipients(p_rows jsonb, p_replace boolean) returns table (id text, created boolean)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := notify.now();
+  v_changed text[];
+begin
+  perform set_config('synchronous_commit', 'on', true);
+  perform notify.check_recipients(p_rows);
+  return query
+  with given as (
+    -- The last of doubles counts. In id order, so that two of these never wait in a circle.
+    select distinct on (id) e ->> 'id' collate "C" as id, e as fields
+    from jsonb_array_elements(p_rows) with ordinality as g (e, place) order by id, place desc
+  ),
+  written as (
+    insert into notify.recipient as r (id, time_zone, locale, addresses, preferences, created_at, updated_at)
+    select g.id, g.fields ->> 'time_zone', g.fields ->> 'locale', coalesce(nullif(g.fields -> 'addresses', 'null'), '{}'),
+      coalesce(nullif(g.fields -> 'preferences', 'null'), '{}'), v_now, v_now
+    from given g order by g.id
+    on conflict (id) do nothing
+    returning r.id
+  ),
+  boxes as (
+    insert into notify.mailbox (recipient) select w.id from written w order by w.id on conflict do nothing
+  )
+  select g.id, w.id is not null from given g left join written w on w.id = g.id;
+
+  -- Unchanged rows are not written, and so not locked: schedule requests name the same people again and again.
+  -- The others are locked in id order before they are read again, so that two of these neither wait in a circle nor
+  -- lose each other's changes.
+  v_changed := array(select c.id from notify.changed_recipients(p_rows, p_replace) c order by c.id);
+  if cardinality(v_changed) > 0 then
+    perform from notify.recipient r where r.id = any (v_changed) order by r.id for no key update;
+    update notify.recipient r
+    set time_zone = c.time_zone, locale = c.locale, addresses = c.addresses, preferences = c.preferences, updated_at = v_now
+    from notify.changed_recipients(p_rows, p_replace) c
+    where r.id = c.id;
+  end if;
+end
+$$;
+comment on function notify.upsert_recipients(jsonb, boolean) is
+  'Registers or updates many: an array of {id, time_zone, locale, addresses, preferences}. What a row does not give stays, unless p_replace; addresses and preferences are merged by key. Returns id and whether it was new.';
+
+create or replace function notify.upsert_recipient(
+  id text, time_zone text default null, locale text default null, addresses jsonb default null, preferences jsonb default null
+) returns boolean
+language sql as $$
+  select u.created from notify.upsert_recipients(jsonb_build_array(jsonb_build_object(
+    'id', upsert_recipient.id, 'time_zone', upsert_recipient.time_zone, 'locale', upsert_recipient.locale,
+    'addresses', upsert_recipient.addresses, 'preferences', upsert_recipient.preferences)), false) u
+$$;
+comment on function notify.upsert_recipient(text, text, text, jsonb, jsonb) is
+  'Registers a recipient, or updates what is given and leaves the rest. Returns whether it was new.';
+
+create or replace function notify.delete_recipient(p_id text) returns boolean
+language plpgsql as $$
+declare
+  v_batches bigint[];
+begin
+  perform set_config('synchronous_commit', 'on', true);
+  perform from notify.notification n where n.recipient = p_id order by n.id for update;
+  -- From here no new notification can refer to the mailbox; those that came meanwhile are seen below.
+  perform from notify.mailbox m where m.recipient = p_id for update;
+  with gone as (delete from notify.notification n where n.recipient = p_id returning n.batch_id)
+  select array_agg(distinct g.batch_id order by g.batch_id) into v_batches from gone g;
+  perform notify.delete_empty_batches(v_batches);
+  delete from notify.mailbox m where m.recipient = p_id;
+  delete from notify.recipient r where r.id = p_id;
+  return found;
+end
+$$;
+comment on function notify.delete_recipient(text) is
+  'Deletes a recipient with the whole stream and all that was pending. Returns whether there was one.';

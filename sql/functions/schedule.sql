@@ -1,0 +1,177 @@
+create or replace function notify.check_content(
+  p_title text, p_message text, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text
+) returns void
+language plpgsql stable as $$
+declare
+  v_unknown text;
+begin
+  if coalesce(p_title, '') = '' then
+    perform notify.refuse('NT001', 'title', 'title must not be empty');
+  elsif char_length(p_title) > 200 then
+    perform notify.refuse('NT003', 'title', 'title has more than 200 characters');
+  end if;
+  if coalesce(p_message, '') = '' then
+    perform notify.refuse('NT001', 'message', 'message must not be empty');
+  elsif octet_length(p_message) > 16384 then
+    perform notify.refuse('NT003', 'message', 'message has more than 16384 bytes');
+  end if;
+  if p_type is null or char_length(p_type) not between 1 and 100 then
+    perform notify.refuse('NT001', 'type', 'type must have 1 to 100 characters');
+  end if;
+  if p_priority is null or p_priority not in ('low', 'normal', 'high', 'urgent') then
+    perform notify.refuse('NT001', 'priority', 'priority must be one of low, normal, high, urgent');
+  end if;
+  if p_data is null or jsonb_typeof(p_data) <> 'object' then
+    perform notify.refuse('NT001', 'data', 'data must be a JSON object');
+  -- Postgres writes a space after each comma and colon; callers do not count those.
+  elsif octet_length(p_data::text) > 16384
+    and octet_length(replace(replace(p_data::text, '": ', '":'), ', ', ',')) > 16384 then
+    perform notify.refuse('NT003', 'data', 'data has more than 16384 bytes');
+  end if;
+  if p_reference is not null and char_length(p_reference) not between 1 and 200 then
+    perform notify.refuse('NT001', 'reference', 'reference must have 1 to 200 characters');
+  end if;
+  if p_channels is null or cardinality(p_channels) not between 1 and 16 then
+    perform notify.refuse('NT001', 'channels', 'channels must name 1 to 16 channels');
+  elsif p_channels <> '{inbox}' then
+    select coalesce(c.name, 'null') into v_unknown from unnest(p_channels) as c (name)
+    where not exists (select from notify.channel k where k.name = c.name) limit 1;
+    if found then
+      perform notify.refuse('NT001', 'channels', format('channel %s is not known', quote_literal(left(v_unknown, 64))));
+    end if;
+  end if;
+end
+$$;
+comment on function notify.check_content(text, text, text, text, jsonb, text[], text) is
+  'Refuses content that cannot be accepted, naming the field.';
+
+create or replace function notify.check_time(p_at timestamptz, p_expires_at timestamptz, p_now timestamptz) returns void
+language plpgsql immutable as $$
+begin
+  if p_at <= p_now then
+    perform notify.refuse('NT002', 'scheduled_at', 'scheduled_at must lie in the future');
+  elsif p_at > p_now + interval '5 years' then
+    perform notify.refuse('NT003', 'scheduled_at', 'scheduled_at must lie at most 5 years ahead');
+  elsif p_expires_at <= coalesce(p_at, p_now) then
+    perform notify.refuse('NT001', 'expires_at', 'expires_at must lie after scheduled_at');
+  elsif not isfinite(p_expires_at) then
+    perform notify.refuse('NT001', 'expires_at', 'expires_at must be finite');
+  end if;
+end
+$$;
+comment on function notify.check_time(timestamptz, timestamptz, timestamptz) is
+  'Refuses times that cannot be accepted. A null p_at means now.';
+
+create or replace function notify.accept(
+  p_recipients text[], p_title text, p_message text, p_at timestamptz, p_type text, p_priority text, p_data jsonb,
+  p_channels text[], p_reference text, p_expires_at timestamptz, p_unknown text
+) returns table (recipient text, notification_id bigint, batch_id bigint)
+language plpgsql set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := notify.now();
+  v_ids text[];
+  v_known text[];
+  v_unknown text[];
+  v_batch bigint;
+begin
+  perform notify.check_content(p_title, p_message, p_type, p_priority, p_data, p_channels, p_reference);
+  perform notify.check_time(p_at, p_expires_at, v_now);
+  -- Doubles are one, at their first place.
+  v_ids := array(
+    select u.id from unnest(p_recipients) with ordinality as u (id, place) group by u.id order by min(u.place)
+  );
+  -- Locked as the foreign key would lock them anyway, so that one who is being deleted is waited for and then unknown.
+  v_known := array(select m.recipient from notify.mailbox m where m.recipient in (select u.id from unnest(v_ids) as u (id)) order by m.recipient for key share of m);
+  v_unknown := array(
+    select u.id from unnest(v_ids) with ordinality as u (id, place)
+    where not exists (select from unnest(v_known) as k (id) where k.id = u.id) order by u.place
+  );
+  if cardinality(v_unknown) > 0 and p_unknown = 'reject' then
+    perform notify.refuse('NT005', 'recipients', format('recipient %s is not known', quote_literal(left(v_unknown[1], 128))));
+  elsif cardinality(v_unknown) > 0 and p_unknown = 'create' then
+    perform notify.upsert_recipients((select jsonb_agg(jsonb_build_object('id', u.id)) from unnest(v_unknown) as u (id)), false);
+    v_unknown := '{}';
+  end if;
+  if cardinality(v_unknown) < cardinality(v_ids) then
+    insert into notify.batch (type, priority, title, message, data, channels, reference, scheduled_at, expires_at, created_at)
+    values (p_type, p_priority::notify.priority, p_title, p_message, p_data,
+      array(select distinct c.name from unnest(p_channels) as c (name)), p_reference, coalesce(p_at, v_now), p_expires_at, v_now)
+    returning id into v_batch;
+  end if;
+  return query
+  with given as materialized (
+    select u.id, u.place from unnest(v_ids) with ordinality as u (id, place)
+  ),
+  added as (
+    insert into notify.notification (batch_id, recipient, priority, due_at)
+    select v_batch, g.id, p_priority::notify.priority, coalesce(p_at, v_now)
+    from given g where not exists (select from unnest(v_unknown) as u (id) where u.id = g.id) order by g.place
+    returning id, recipient
+  )
+  select g.id, a.id, case when a.id is not null then v_batch end
+  from given g left join added a on a.recipient = g.id
+  order by g.place;
+end
+$$;
+comment on function notify.accept(text[], text, text, timestamptz, text, text, jsonb, text[], text, timestamptz, text) is
+  'Checks and stores one schedule request. Called by schedule(), which adds idempotency.';
+
+create or replace function notify.schedule(
+  recipients text[],
+  title text,
+  message text,
+  scheduled_at timestamptz default null,
+  type text default 'system',
+  priority text default 'normal',
+  data jsonb default '{}',
+  channels text[] default '{inbox}',
+  idempotency_key text default null,
+  reference text default null,
+  expires_at timestamptz default null,
+  unknown_recipients text default 'skip'
+) returns table (recipient text, notification_id bigint, batch_id bigint, replayed boolean)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+  v_owner text := 'sql:' || session_user;
+  v_hash bytea;
+  v_answer jsonb;
+begin
+  -- The user's server may have it off; what was accepted must survive a crash.
+  perform set_config('synchronous_commit', 'on', true);
+  if coalesce(cardinality(schedule.recipients), 0) = 0 then
+    perform notify.refuse('NT001', 'recipients', 'recipients must not be empty');
+  elsif cardinality(schedule.recipients) > 100000 then
+    perform notify.refuse('NT003', 'recipients', 'recipients has more than 100000 entries');
+  elsif array_ndims(schedule.recipients) > 1 then
+    perform notify.refuse('NT001', 'recipients', 'recipients must be a plain list');
+  elsif array_position(schedule.recipients, null) is not null then
+    perform notify.refuse('NT001', 'recipients', 'recipients must not contain null');
+  elsif schedule.unknown_recipients is null or schedule.unknown_recipients not in ('skip', 'create', 'reject') then
+    perform notify.refuse('NT001', 'unknown_recipients', 'unknown_recipients must be one of skip, create, reject');
+  end if;
+  if schedule.idempotency_key is null then
+    return query
+    select a.recipient, a.notification_id, a.batch_id, false
+    from notify.accept(schedule.recipients, schedule.title, schedule.message, schedule.scheduled_at, schedule.type,
+      schedule.priority, schedule.data, schedule.channels, schedule.reference, schedule.expires_at, schedule.unknown_recipients) a;
+    return;
+  end if;
+  v_hash := sha256(convert_to(jsonb_build_array(schedule.recipients, schedule.title, schedule.message,
+    extract(epoch from schedule.scheduled_at), schedule.type, schedule.priority, schedule.data, schedule.channels, schedule.reference,
+    extract(epoch from schedule.expires_at), schedule.unknown_recipients)::text, 'UTF8'));
+  v_answer := notify.idempotency_begin(v_owner, schedule.idempotency_key, v_hash);
+  if v_answer is null then
+    select coalesce(jsonb_agg(jsonb_build_array(a.recipient, a.notification_id, a.batch_id)), '[]') into v_answer
+    from notify.accept(schedule.recipients, schedule.title, schedule.message, schedule.scheduled_at, schedule.type,
+      schedule.priority, schedule.data, schedule.channels, schedule.reference, schedule.expires_at, schedule.unknown_recipients) a;
+    perform notify.idempotency_finish(v_owner, schedule.idempotency_key, v_hash, v_answer);
+    return query select e ->> 0, (e ->> 1)::bigint, (e ->> 2)::bigint, false from jsonb_array_elements(v_answer) as e;
+  else
+    return query select e ->> 0, (e ->> 1)::bigint, (e ->> 2)::bigint, true from jsonb_array_elements(v_answer) as e;
+  end if;
+end
+$$;
+comment on function notify.schedule(text[], text, text, timestamptz, text, text, jsonb, text[], text, text, timestamptz, text) is
+  'Schedules one notification for each recipient, in the caller''s transaction. scheduled_at: null means now. Returns a row a recipient, in their order; notification_id is null where the recipient is unknown and was skipped. replayed: the answer of an earlier call under the same idempotency_key.';

@@ -1,0 +1,107 @@
+create or replace function notify.delete_empty_batches(p_batches bigint[]) returns integer
+language plpgsql as $$
+declare
+  v_count integer;
+begin
+  -- Two that delete the last notifications of one batch must not each see those of the other still there.
+  perform from notify.batch b where b.id = any (p_batches) order by b.id for update;
+  -- All notifications of a batch are inserted with it, so an empty one stays empty.
+  delete from notify.batch b where b.id = any (p_batches)
+    and not exists (select from notify.notification n where n.batch_id = b.id);
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$;
+comment on function notify.delete_empty_batches(bigint[]) is 'Deletes those of these batches that have no notification left.';
+
+create or replace function notify.delete_cancelled(p_older_than interval, p_max integer, out deleted integer, out batches integer)
+language plpgsql as $$
+declare
+  v_ids bigint[];
+  v_batches bigint[];
+begin
+  v_ids := array(
+    select n.id from notify.notification n
+    where n.cancelled_at is not null and n.cancelled_at < notify.now() - p_older_than
+    order by n.cancelled_at limit p_max for update skip locked
+  );
+  with gone as (delete from notify.notification n where n.id = any (v_ids) returning n.batch_id)
+  select array_agg(distinct g.batch_id) into v_batches from gone g;
+  deleted := cardinality(v_ids);
+  batches := notify.delete_empty_batches(v_batches);
+end
+$$;
+comment on function notify.delete_cancelled(interval, integer) is
+  'Deletes up to p_max notifications that were cancelled longer ago than p_older_than, and the batches that this empties.';
+
+create or replace function notify.delete_old(p_older_than interval, p_max integer, out deleted integer, out batches integer)
+language plpgsql as $$
+declare
+  v_before timestamptz := notify.now() - p_older_than;
+  v_ids bigint[];
+  v_open text[];
+  v_batches bigint[];
+begin
+  v_ids := array(
+    select n.id from notify.notification n where n.sent_at is not null and n.sent_at < v_before
+    order by n.sent_at limit p_max for update skip locked
+  ) || array(
+    select n.id from notify.notification n where n.failed_at is not null and n.failed_at < v_before
+    order by n.failed_at limit p_max for update skip locked
+  );
+  v_open := notify.open_mailboxes(v_ids, false);
+  with gone as (
+    delete from notify.notification n using unnest(v_open) as o (recipient)
+    where n.id = any (v_ids) and n.recipient = o.recipient
+    returning n.batch_id, n.recipient, n.seq, n.seq is not null and n.read_at is null as unread
+  ),
+  counted as (
+    update notify.mailbox m set floor_seq = greatest(m.floor_seq, g.top), unread = m.unread - g.unread
+    from (select recipient, max(seq) as top, count(*) filter (where unread) as unread from gone group by recipient) g
+    where m.recipient = g.recipient
+  )
+  select array_agg(distinct g.batch_id), count(*) into v_batches, deleted from gone g;
+  batches := notify.delete_empty_batches(v_batches);
+end
+$$;
+comment on function notify.delete_old(interval, integer) is
+  'Retention: deletes up to p_max sent and as many failed notifications older than p_older_than. Streams keep their floor, unread its count. What another session has locked is left for the next time.';
+
+create or replace function notify.rescue_deliveries(p_max integer) returns integer
+language plpgsql as $$
+declare
+  v_count integer;
+begin
+  update notify.delivery d set status = 'pending', lease_token = null, leased_until = null, due_at = notify.now()
+  where d.id = any (array(
+    select r.id from notify.delivery r where r.status = 'leased' and r.leased_until < notify.now()
+    order by r.leased_until limit p_max for update skip locked));
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$;
+comment on function notify.rescue_deliveries(integer) is
+  'Makes up to p_max deliveries whose lease has run out pending again. Their old worker''s token no longer holds.';
+
+-- The search path is for the triggers of Procrastinate's tables.
+create or replace function notify.tidy(p_keep_answers interval, p_max integer, out answers integer, out wakeups integer, out jobs integer)
+language plpgsql set search_path = notify_jobs, pg_catalog, pg_temp as $$
+begin
+  delete from notify.idempotency i where (i.owner, i.key) in (
+    select o.owner, o.key from notify.idempotency o where o.created_at < notify.now() - p_keep_answers
+    order by o.created_at limit p_max for update skip locked);
+  get diagnostics answers = row_count;
+  -- Rings nobody answered, and dispatch jobs whose second is over: the sweep itself has just looked.
+  delete from notify.wakeup w where w.ctid = any (array(
+    select o.ctid from notify.wakeup o where o.at < notify.now() - interval '1 minute' limit p_max for update skip locked));
+  get diagnostics wakeups = row_count;
+  delete from notify_jobs.procrastinate_jobs j where j.id = any (array(
+    select o.id from notify_jobs.procrastinate_jobs o
+    where o.queue_name = 'notify_dispatch' and o.task_name = 'notify.dispatch'
+      and (o.args ->> 'second')::timestamptz < notify.now() - interval '1 minute'
+    limit p_max for update skip locked));
+  get diagnostics jobs = row_count;
+end
+$$;
+comment on function notify.tidy(interval, integer) is
+  'Deletes old idempotency answers, wakeups that nobody answered, and dispatch jobs whose second is over by a minute, also those stuck in doing.';

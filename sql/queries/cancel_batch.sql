@@ -1,0 +1,1 @@
+select notify.cancel_batches(array[%(id)s::bigint])

@@ -1,0 +1,1 @@
+select notify.cancel_reference(%(reference)s::text)

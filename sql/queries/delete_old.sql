@@ -1,0 +1,1 @@
+select d.deleted, d.batches from notify.delete_old(make_interval(days => %(days)s::integer), %(max_rows)s::integer) as d

@@ -1,0 +1,1 @@
+select notify.delete_recipient(%(id)s::text)

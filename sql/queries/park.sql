@@ -1,0 +1,1 @@
+select notify.park(%(id)s::bigint, %(reason)s::text)

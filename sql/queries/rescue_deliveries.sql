@@ -1,0 +1,1 @@
+select notify.rescue_deliveries(%(max_rows)s::integer)

@@ -1,0 +1,33 @@
+"""Scheduled notifications in the Postgres you already have.
+
+A map, to be read from top to bottom:
+
+  cli/            the commands; serve.py and process.py run what they start
+  http/           the API: app.py puts it together, one module a group of calls
+  gateway/        websockets: signals come in, frames go out, holes are filled from rows
+  worker.py       ticker, sweep and jobs, supervised
+  jobs.py         the Procrastinate app and its tasks
+  upkeep.py       sweep, rescue, retention
+  dispatch.py     the drain and the ticker that calls it
+  scheduler.py    the Python client, with inputs.py and unwrap.py
+  calls.py        every call of an application, as data
+  access.py       API keys and recipient tokens
+  postgres/       connections, statements from sql/, migrations, the embedded server
+  model.py errors.py config.py cursor.py supervise.py   leaves
+
+What happens inside the database stands in sql/: start with sql/migrations/0001_tables.sql.
+"""
+
+from notify.errors import InvalidValue, NotFound, NotifyError, PastTime, Unavailable, UnknownRecipients
+from notify.scheduler import AsyncNotificationScheduler, NotificationScheduler
+
+__all__ = [
+    "AsyncNotificationScheduler",
+    "InvalidValue",
+    "NotFound",
+    "NotificationScheduler",
+    "NotifyError",
+    "PastTime",
+    "Unavailable",
+    "UnknownRecipients",
+]

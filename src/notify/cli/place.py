@@ -1,0 +1,88 @@
+"""The data directory of `notify up`: one process at a time serves it, and others find that process there.
+
+`up.lock` is held for as long as the process lives, however it ends. `notify.json` says where it serves.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from notify.config import Settings
+from notify.errors import NotifyError
+
+
+class InUse(NotifyError):
+    """Another process serves this data directory."""
+
+
+class Serving(msgspec.Struct, frozen=True):
+    """Who serves a data directory, and where."""
+
+    url: str
+    pid: int
+
+
+@contextmanager
+def held(data_dir: Path) -> Iterator[None]:
+    """Make the directory and keep others from serving it. Raises InUse if somebody does."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (data_dir / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            found = serving(data_dir)
+            where = f" at {found.url} (process {found.pid})" if found else ""
+            raise InUse(f"notify up already serves {data_dir}{where}") from error
+        yield
+
+
+@contextmanager
+def announced(data_dir: Path, url: str) -> Iterator[None]:
+    """Say in the directory where this process serves, and take it back at the end."""
+    file, new = _file(data_dir), data_dir / "notify.json.new"
+    new.write_bytes(msgspec.json.encode(Serving(url, os.getpid())))
+    new.replace(file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def serving(data_dir: Path) -> Serving | None:
+    """Who serves the directory; None if nobody does, or if who did was killed and left the file behind."""
+    try:
+        found = msgspec.json.decode(_file(data_dir).read_bytes(), type=Serving)
+        os.kill(found.pid, 0)
+    except PermissionError:
+        return msgspec.json.decode(_file(data_dir).read_bytes(), type=Serving)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return found
+
+
+def server_url(settings: Settings) -> str:
+    """Where commands find the server: the setting, else where `notify up` serves, else host and port."""
+    if settings.url is not None:
+        return settings.url.rstrip("/")
+    found = serving(Path(settings.data_dir))
+    return found.url if found is not None else url_of(reachable(settings.host), settings.port)
+
+
+def url_of(host: str, port: int) -> str:
+    """`http://127.0.0.1:8000`, with brackets around an IPv6 address."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def reachable(host: str) -> str:
+    """An address at which a server that listens on `host` is reached from this machine."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing listens here
+
+
+def _file(data_dir: Path) -> Path:
+    return data_dir / "notify.json"

@@ -1,0 +1,93 @@
+"""The one connection that LISTENs. A session lasts as long as the connection; whoever runs it starts it again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import structlog
+from psycopg import AsyncConnection, sql
+
+from notify.config import Settings
+from notify.postgres.connection import connect
+from notify.postgres.queries import one
+
+log = structlog.stdlib.get_logger(__name__)
+
+# A link that is dead without saying so is noticed within the sum of both.
+_PROBE_AFTER_SECONDS = 3.0
+_PROBE_SECONDS = 5.0
+
+
+class SignalSource(msgspec.Struct, frozen=True):
+    """The LISTEN name, and the cluster's part of every epoch."""
+
+    channel: str
+    cluster: str
+
+
+async def read_signal_source(connection: AsyncConnection[Any]) -> SignalSource:
+    """Where signals come from, on this connection."""
+    return await one(connection, "read_signal_source", SignalSource)
+
+
+class Listener:
+    """Hands payloads on as they come.
+
+    `resync` is awaited once LISTEN stands, before the first payload is handed on, with whether the cluster is
+    another one than before (a failover or a restore). Only after it is the listener ready.
+    """
+
+    def __init__(
+        self, settings: Settings, received: Callable[[str], None], resync: Callable[[bool], Awaitable[None]]
+    ) -> None:
+        self._settings = settings
+        self._received = received
+        self._resync = resync
+        self._cluster: str | None = None
+        self.ready = False
+        self.sessions = 0
+
+    async def run(self) -> None:
+        """One session. Returns never; raises psycopg.Error when the connection is lost."""
+        connection = await connect(self._settings, name="listener")
+        try:
+            await self._begin(connection)
+            while True:
+                async for notify in connection.notifies(timeout=_PROBE_AFTER_SECONDS):
+                    self._received(notify.payload)
+                await _probe(connection)
+        finally:
+            self.ready = False
+            await connection.close()
+
+    async def _begin(self, connection: AsyncConnection[Any]) -> None:
+        source = await read_signal_source(connection)
+        await connection.execute(sql.SQL("listen {}").format(sql.Identifier(source.channel)))
+        moved = self._cluster not in (None, source.cluster)
+        await self._resync(moved)
+        self._cluster = source.cluster
+        self.sessions += 1
+        self.ready = True
+        # The first time is part of every start; any other ends an outage.
+        level = log.info if self.sessions > 1 else log.debug
+        level("listening", sessions=self.sessions, moved=moved)
+
+
+async def _probe(connection: AsyncConnection[Any]) -> None:
+    """A round trip. Without an answer the socket is shut: a cancelled statement would wait for the dead link."""
+    alarm = asyncio.get_running_loop().call_later(_PROBE_SECONDS, _shut, connection)
+    try:
+        await connection.execute("")
+    finally:
+        alarm.cancel()
+
+
+def _shut(connection: AsyncConnection[Any]) -> None:
+    log.warning("listener connection does not answer")
+    with socket.socket(fileno=os.dup(connection.fileno())) as twin:
+        twin.shutdown(socket.SHUT_RDWR)

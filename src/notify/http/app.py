@@ -1,0 +1,168 @@
+"""The composition root: the only place that knows all parts of the API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from importlib.metadata import version
+
+import msgspec
+import structlog
+from litestar import Litestar, Response
+from litestar.config.cors import CORSConfig
+from litestar.handlers import HTTPRouteHandler
+
+from notify import config
+from notify.access import Gatekeeper
+from notify.config import Settings
+from notify.gateway import Gateway, websocket_routes
+from notify.http import (
+    batches,
+    health,
+    inbox,
+    listing,
+    notifications,
+    openapi,
+    problems,
+    recipients,
+    schedule,
+)
+from notify.http.auth import gate
+from notify.http.front import Front
+from notify.http.metrics import Metrics
+from notify.http.readiness import Readiness
+from notify.http.routes import Answer, Doc, HttpRequest, route
+from notify.http.services import Services
+from notify.postgres.pool import open_pool
+
+log = structlog.get_logger("notify.http")
+
+_HANDLERS: list[HTTPRouteHandler] = [
+    schedule.schedule,
+    notifications.get_notification,
+    notifications.get_schedule_status,
+    notifications.cancel_scheduled,
+    notifications.cancel_by_reference,
+    notifications.reschedule,
+    notifications.send,
+    notifications.retry,
+    listing.list_notifications,
+    batches.show_batch,
+    batches.cancel_batch,
+    recipients.put_recipient,
+    recipients.show_recipient,
+    recipients.delete_recipient,
+    recipients.post_recipients,
+    recipients.post_token,
+    inbox.get_inbox,
+    inbox.post_read,
+    health.live,
+    health.ready,
+    health.get_metrics,
+]
+
+
+def create_app(settings: Settings | None = None, *, worker_ready: Callable[[], bool] | None = None) -> Litestar:
+    """The API with its gateway. It starts, and says that it is not ready, while the database is away.
+
+    `worker_ready` tells whether the worker of the same process works; without it there is none in this process.
+    """
+    settings = settings or config.load()
+    measured = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def serving(app: Litestar) -> AsyncIterator[None]:
+        async with _services(app, settings, measured, worker_ready) as made:
+            app.state.services = made
+            yield
+
+    handlers = [*_HANDLERS, _schema_route(_HANDLERS)]
+    app = Litestar(
+        route_handlers=[*_option_routes(handlers), *handlers],
+        guards=[gate],
+        exception_handlers=problems.HANDLERS,
+        lifespan=[serving],
+        request_max_body_size=settings.max_body_bytes,
+        cors_config=_cors(settings),
+        openapi_config=None,
+        logging_config=None,
+    )
+    app.asgi_handler = Front(app.asgi_handler, measured)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _services(
+    app: Litestar, settings: Settings, measured: Metrics, worker_ready: Callable[[], bool] | None
+) -> AsyncIterator[Services]:
+    pool = await open_pool(settings, name="api", wait=False)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(pool.close)
+        readiness = Readiness(pool)
+        stack.push_async_callback(readiness.close)
+        gatekeeper = Gatekeeper(settings, pool)
+        gateway = Gateway(settings, pool, gatekeeper)
+        # The gateway needs the pool, and the pool a running loop: so its routes come last.
+        for handler in websocket_routes(gateway):
+            app.register(handler)
+        stack.push_async_callback(gateway.close)
+        await stack.enter_async_context(_running(gateway))
+        yield Services(settings, pool, gatekeeper, gateway, measured, readiness, worker_ready)
+
+
+@contextlib.asynccontextmanager
+async def _running(gateway: Gateway) -> AsyncIterator[None]:
+    """The gateway's background part, for as long as the process serves. Should it end, readiness says so."""
+    task = asyncio.create_task(gateway.run(), name="gateway")
+    task.add_done_callback(_ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        log.error("gateway_ended", exc_info=task.exception())
+
+
+def _cors(settings: Settings) -> CORSConfig | None:
+    """Browsers of the allowed origins may call; of others none, and not with cookies, as there are none."""
+    origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=origins,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+        expose_headers=["Idempotency-Replayed", "Retry-After"],
+    )
+
+
+def _option_routes(handlers: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """OPTIONS of each path, as the framework's own tell only the first method that was registered."""
+    methods: dict[str, list[str]] = {}
+    for handler in handlers:
+        doc: Doc = handler.opt["doc"]
+        methods.setdefault(doc.path, ["OPTIONS"]).append(doc.method)
+    return [_options(path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
+
+
+def _options(path: str, allow: str) -> HTTPRouteHandler:
+    async def tell() -> Response[None]:
+        return Response(None, status_code=204, headers={"Allow": allow})
+
+    return HTTPRouteHandler(path, http_method="OPTIONS", status_code=204)(tell)
+
+
+def _schema_route(handlers: Iterable[HTTPRouteHandler]) -> HTTPRouteHandler:
+    @route("GET", "/schema/openapi.json", access="public", tag="health", answers={200: dict})
+    async def get_schema(request: HttpRequest) -> Answer:
+        """Get this document."""
+        return Answer(200, document)
+
+    docs: list[Doc] = [handler.opt["doc"] for handler in (*handlers, get_schema)]
+    document = msgspec.json.encode(openapi.build(docs, version("notify-postgres")))
+    return get_schema

@@ -1,0 +1,80 @@
+"""Who is let in: a gate before every route, which reads what the route declares.
+
+Credentials come in the `Authorization` header only; one in the URL would end up in logs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
+from litestar.handlers import ASGIRouteHandler, BaseRouteHandler
+
+from notify.access import Principal
+from notify.errors import Forbidden, InvalidValue, NotFound, Unauthenticated
+from notify.http.routes import Access, Doc, HttpRequest
+from notify.http.services import services
+from notify.inputs import as_recipient
+
+_SCHEMES = frozenset({"bearer", "token"})
+
+
+async def gate(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let a request in, or raise. A route that does not declare its access is closed.
+
+    The gateway admits its websockets itself, as their credential may come in the first message, and refuses
+    all else on its path. OPTIONS tells nothing but the methods of a path.
+    """
+    scope = connection.scope
+    if scope["type"] != ScopeType.HTTP or scope["method"] == "OPTIONS" or isinstance(handler, ASGIRouteHandler):
+        return
+    doc = handler.opt.get("doc")
+    if not isinstance(doc, Doc):
+        raise Forbidden("this path is closed")
+    access = doc.access
+    if access == "read" and doc.path == "/metrics" and services(connection).settings.metrics_public:
+        access = "public"
+    if access == "public":
+        return
+    principal = await services(connection).gatekeeper.admit(_credential(connection))
+    _check(principal, access)
+    connection.scope["user"] = principal
+
+
+def principal_of(request: HttpRequest) -> Principal:
+    """Who is calling; the gate has let them in."""
+    principal = request.scope["user"]
+    assert isinstance(principal, Principal)
+    return principal
+
+
+def inbox_owner(principal: Principal, asked: str | None) -> str:
+    """Whose inbox a request means. A token opens its own only; any other is to it as if it were not there."""
+    wanted = None if asked is None else as_recipient(asked, "recipient")
+    if principal.recipient is None:
+        if wanted is None:
+            raise InvalidValue("recipient must be given with an API key", field="recipient")
+        return wanted
+    if wanted is not None and wanted != principal.recipient:
+        raise NotFound("there is no such recipient")
+    return principal.recipient
+
+
+def _check(principal: Principal, access: Access) -> None:
+    if access == "inbox":
+        if principal.recipient is None:
+            principal.require("read")
+        return
+    assert access != "public"
+    principal.require(access)
+
+
+def _credential(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    headers = connection.headers.getall("authorization", [])
+    if not headers:
+        raise Unauthenticated("this needs the header Authorization: Bearer KEY")
+    scheme, _, credential = headers[0].strip().partition(" ")
+    if len(headers) > 1 or scheme.lower() not in _SCHEMES or not credential.strip():
+        raise Unauthenticated("the header Authorization should read: Bearer KEY")
+    return credential.strip()

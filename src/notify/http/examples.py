@@ -1,0 +1,120 @@
+"""An example of each body, for the documentation. Each request here is accepted as it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from notify.gateway.frames import Inbox
+from notify.http import replies, shapes
+from notify.model import ScheduleStatus
+
+_CREATED = "2027-12-27T10:00:00Z"
+_DUE = "2030-12-28T10:00:00Z"
+
+_CONTENT: dict[str, Any] = {
+    "type": "system",
+    "priority": "normal",
+    "title": "Coffee",
+    "message": "It is ready",
+    "data": {"cup": 1},
+}
+_PEOPLE: dict[str, Any] = {
+    "time_zone": "Europe/Berlin",
+    "locale": "de-DE",
+    "addresses": {"email": "ada@example.org"},
+    "preferences": {"quiet": True},
+}
+_SHOWN: dict[str, Any] = {
+    "id": 1,
+    "recipient": "ada",
+    "batch_id": 1,
+    **_CONTENT,
+    "channels": ["inbox"],
+    "reference": "order:42",
+    "status": "pending",
+    "scheduled_at": _DUE,
+    "expires_at": None,
+    "created_at": _CREATED,
+    "seq": None,
+    "sent_at": None,
+    "read_at": None,
+    "cancelled_at": None,
+    "cancel_reason": None,
+    "failed_at": None,
+    "failure_reason": None,
+}
+_STREAMED: dict[str, Any] = {
+    "id": 1,
+    "recipient": "ada",
+    "batch_id": 1,
+    **_CONTENT,
+    "reference": "order:42",
+    "scheduled_at": _DUE,
+    "sent_at": "2030-12-28T10:00:00.003Z",
+    "created_at": _CREATED,
+    "expires_at": None,
+}
+
+OF: dict[Any, Any] = {
+    shapes.ScheduleRequest: {
+        "recipients": [1, "ada", {"id": "bob", "email": "bob@example.org"}],
+        "title": "Coffee",
+        "message": "It is ready",
+        "scheduled_at": _DUE,
+        "data": {"cup": 1},
+        "reference": "order:42",
+    },
+    shapes.RescheduleRequest: {"scheduled_at": _DUE},
+    shapes.RetryRequest: {"delay_minutes": 10},
+    shapes.RecipientFields: _PEOPLE,
+    shapes.RecipientsRequest: {"recipients": [{"id": "ada", **_PEOPLE}, {"id": 2, "locale": "en"}]},
+    shapes.TokenRequest: {"ttl": 3600},
+    shapes.ReadRequest: {"up_to_seq": 7},
+    replies.Scheduled: {
+        "notification_ids": [1, 2],
+        "count": 2,
+        "scheduled_at": _DUE,
+        "batch_id": 1,
+        "skipped": ["1"],
+        "notifications": [{"id": 1, "recipient": "ada"}, {"id": 2, "recipient": "bob"}],
+    },
+    replies.CancelledOne: {"message": "Notification cancelled successfully", "notification_id": 1},
+    replies.CancelledMany: {"cancelled": 2},
+    replies.Shown: _SHOWN,
+    replies.NotificationPage: {"items": [_SHOWN], "next_cursor": None},
+    replies.Batch: {
+        "id": 1,
+        **_CONTENT,
+        "channels": ["inbox"],
+        "reference": "order:42",
+        "scheduled_at": _DUE,
+        "expires_at": None,
+        "created_at": _CREATED,
+        "count": 2,
+        "counts": {"pending": 2, "sending": 0, "sent": 0, "cancelled": 0, "failed": 0},
+    },
+    replies.Recipient: {"id": "ada", **_PEOPLE, "created_at": _CREATED, "updated_at": _CREATED},
+    replies.RecipientCounts: {"count": 2, "created": 1, "existing": 1},
+    replies.Token: {"token": "eyJ…", "expires_at": "2027-12-27T11:00:00Z"},
+    replies.Read: {"marked": 3, "unread": 0, "last_seq": 7},
+    replies.Live: {"status": "live"},
+    replies.Ready: {"status": "ready", "checks": {"database": "up", "listener": "up"}},
+    Inbox: {
+        "items": [{"seq": 7, "read_at": None, "notification": _STREAMED}],
+        "last_seq": 7,
+        "unread": 1,
+        "epoch": "695e5e7b4f8c2a11-1-1",
+    },
+    ScheduleStatus: {
+        "id": 1,
+        "title": "Coffee",
+        "scheduled_at": _DUE,
+        "scheduled_status": "pending",
+        "is_sent": False,
+        "sent_at": None,
+        "created_at": _CREATED,
+        "cancel_reason": None,
+        "failure_reason": None,
+        "deliveries": [],
+    },
+}

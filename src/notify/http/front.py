@@ -1,0 +1,56 @@
+"""The outermost layer: paths as they were sent, headers of every answer, and how long it took."""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import quote
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from notify.http.metrics import Metrics
+
+# Answers are for one caller only, and never a page.
+_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+_SAFE = "/%:@!$&'()*+,;=~-._"
+
+
+class Front:
+    """Wraps the application."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request; websockets pass through."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        started = time.monotonic()
+        status = 500
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *_HEADERS]
+            await send(message)
+
+        scope["path"] = _raw_path(scope)
+        try:
+            await self._app(scope, receive, send_on)
+        finally:
+            self._metrics.observe(scope["method"], _route(scope), status, time.monotonic() - started)
+
+
+def _raw_path(scope: Scope) -> str:
+    """The path still percent-encoded: an id in it may contain an encoded slash. Handlers decode what they take."""
+    raw = scope.get("raw_path") or quote(scope["path"]).encode()
+    return quote(raw.partition(b"?")[0], safe=_SAFE)
+
+
+def _route(scope: Scope) -> str:
+    """The route's pattern, as metrics must not have a label for each id or each guessed path."""
+    template: str = scope.get("path_template") or "unmatched"
+    return template

@@ -1,0 +1,136 @@
+"""Requests that may be repeated: the first answer under an `Idempotency-Key` is the answer.
+
+The key, the work and its answer commit in one transaction, so an answer that got lost on the wire is found again
+and never a second outcome. Domain refusals (404, 409) are answers and kept; input that was refused is not, as
+it changed nothing and may be mended under the same key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+from psycopg import AsyncConnection
+
+from notify.errors import IdempotencyInFlight, IdempotencyMismatch, InvalidValue, NotFound, WrongStatus
+from notify.http import problems
+from notify.http.auth import principal_of
+from notify.http.bodies import offload
+from notify.http.routes import Answer, HttpRequest
+from notify.http.services import services
+from notify.postgres import queries
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+MOST_CHARS = 255
+_LARGE_BYTES = 65_536
+_KEY = re.compile(r"[!-~]{1,255}")
+
+Work = Callable[[AsyncConnection[Any]], Awaitable[Answer]]
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A first answer as it was stored; the body as text, so that a replay has the same bytes."""
+
+    status: int
+    body: str
+    media_type: str
+
+
+async def once(request: HttpRequest, work: Work) -> Answer:
+    """Do the work and give its answer, or the first answer if the request's key has one.
+
+    Without a key the work runs on an autocommit connection. Raises IdempotencyMismatch, IdempotencyInFlight, and
+    what the work raises.
+    """
+    key = _key(request)
+    async with services(request).pool.connection() as connection:
+        if key is None:
+            return await work(connection)
+        hashed = await _hash(request)
+        async with connection.transaction():
+            return await _once(connection, principal_of(request).name, key, hashed, work)
+
+
+async def _once(connection: AsyncConnection[Any], owner: str, key: str, hashed: bytes, work: Work) -> Answer:
+    kept = await idempotency_begin(connection, owner, key, hashed)
+    if kept is not None:
+        return Answer(kept.status, kept.body.encode(), kept.media_type, {REPLAYED: "true"})
+    answer = await _attempt(connection, work)
+    await idempotency_finish(connection, owner, key, hashed, answer)
+    return answer
+
+
+async def _attempt(connection: AsyncConnection[Any], work: Work) -> Answer:
+    """The work's answer; a refusal undoes what the work wrote, and no more."""
+    try:
+        async with connection.transaction():
+            return await work(connection)
+    except (NotFound, WrongStatus) as error:
+        body = msgspec.json.encode(problems.problem_of(error))
+        return Answer(error.status, body, problems.MEDIA_TYPE)
+
+
+async def idempotency_begin(connection: AsyncConnection[Any], owner: str, key: str, hashed: bytes) -> Kept | None:
+    """Claim a key until the transaction ends; the answer that it already has."""
+    try:
+        return await queries.maybe(connection, "idempotency_begin", Kept, owner=owner, key=key, hash=hashed)
+    except (IdempotencyInFlight, IdempotencyMismatch) as error:
+        error.field = HEADER
+        raise
+
+
+async def idempotency_finish(
+    connection: AsyncConnection[Any], owner: str, key: str, hashed: bytes, answer: Answer
+) -> None:
+    """Keep the answer of a claimed key."""
+    await queries.run(
+        connection,
+        "idempotency_finish",
+        owner=owner,
+        key=key,
+        hash=hashed,
+        status=answer.status,
+        body=answer.body.decode(),
+        media_type=answer.media_type,
+    )
+
+
+def _key(request: HttpRequest) -> str | None:
+    keys = request.headers.getall(HEADER.lower(), [])
+    if not keys:
+        return None
+    key = keys[0].strip(" \t")
+    if len(keys) > 1 or not _KEY.fullmatch(key):
+        raise InvalidValue(
+            f"{HEADER} must be one text of 1 to {MOST_CHARS} ASCII characters without spaces", field=HEADER
+        )
+    return key
+
+
+async def _hash(request: HttpRequest) -> bytes:
+    """What makes two requests the same: method, path, query and body, each in one form."""
+    query = sorted(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    parts = (
+        request.scope["method"].encode(),
+        request.scope["path"].encode(),
+        urlencode(query).encode(),
+        await request.body(),
+    )
+    return await offload(len(parts[-1]) > _LARGE_BYTES, _digest, *parts)
+
+
+def _digest(method: bytes, path: bytes, query: bytes, body: bytes) -> bytes:
+    return hashlib.sha256(b"\x00".join((method, path, query, _canonical(body)))).digest()
+
+
+def _canonical(body: bytes) -> bytes:
+    """JSON with sorted keys and no spaces; anything else as it is."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(body), order="sorted")
+    except (ValueError, RecursionError):
+        return body

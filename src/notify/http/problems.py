@@ -1,0 +1,141 @@
+"""Every refusal as RFC 9457 `application/problem+json`, mapped in this one place.
+
+`type` is `urn:notify:problem:<slug>` and stable: clients branch on it, people read `detail`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+import psycopg
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from msgspec import UNSET, Meta, UnsetType
+
+from notify.errors import IdempotencyInFlight, NotifyError, Unauthenticated, Unavailable, WrongStatus
+from notify.model import Status
+
+MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:notify:problem:"
+_FIELD_CHARS = 200
+
+log = structlog.get_logger("notify.http")
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request was refused (RFC 9457)."""
+
+    type: Annotated[str, Meta(description="Stable name of the kind of problem, urn:notify:problem:SLUG.")]
+    title: Annotated[str, Meta(description="The kind of problem, for people.")]
+    status: Annotated[int, Meta(description="The HTTP status.")]
+    detail: Annotated[str, Meta(description="What is wrong with this request, for people.")]
+    field: Annotated[
+        str | UnsetType, Meta(description="The input at fault, as `recipients[2].id` or `Idempotency-Key`.")
+    ] = UNSET
+    notification_status: Annotated[Status | UnsetType, Meta(description="With 409: where the notification stands.")] = (
+        UNSET
+    )
+    checks: Annotated[
+        dict[str, str] | UnsetType, Meta(description="With 503 of /health/ready: what is up and what is not.")
+    ] = UNSET
+
+
+class UnsupportedMediaType(NotifyError):
+    """The body is not declared as JSON."""
+
+    status = 415
+    slug = "unsupported-media-type"
+    title = "Unsupported media type"
+
+
+def problem_of(error: NotifyError) -> Problem:
+    """The problem that an error stands for."""
+    field = error.field
+    return Problem(
+        type=TYPE + error.slug,
+        title=error.title,
+        status=error.status,
+        detail=str(error),
+        field=UNSET if field is None else field[:_FIELD_CHARS],
+        notification_status=_status_of(error) if isinstance(error, WrongStatus) else UNSET,
+    )
+
+
+def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response[bytes]:
+    """The problem as an answer."""
+    return Response(
+        msgspec.json.encode(problem),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=dict(headers or {}),
+    )
+
+
+def headers_of(error: NotifyError) -> dict[str, str]:
+    """What else the answer to an error has to say: how to authenticate, when to try again."""
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": 'Bearer realm="notify"'}
+    if isinstance(error, IdempotencyInFlight) or error.status in (429, 503):
+        return {"Retry-After": "1"}
+    return {}
+
+
+def on_notify_error(request: Request[Any, Any, Any], error: NotifyError) -> Response[bytes]:
+    """Everything that notify refuses on purpose; what nobody meant to happen is logged and stays untold."""
+    if type(error).status == 500:
+        return on_crash(request, error)
+    return respond(problem_of(error), headers_of(error))
+
+
+def on_database_error(request: Request[Any, Any, Any], error: psycopg.Error) -> Response[bytes]:
+    """The database is away, or the pool is exhausted: worth repeating."""
+    log.warning("database_unavailable", path=request.scope["path"], error=type(error).__name__)
+    away = Unavailable("the database is out of reach; repeat the request with the same Idempotency-Key")
+    return respond(problem_of(away), headers_of(away))
+
+
+def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """What the framework refuses: unknown paths, methods, bodies too large."""
+    if error.status_code >= 500 and error.detail != "client disconnected prematurely":
+        return on_crash(request, error)
+    slug, title, detail = _FRAMEWORK.get(error.status_code, _BAD_REQUEST)
+    problem = Problem(type=TYPE + slug, title=title, status=error.status_code, detail=detail)
+    return respond(problem, error.headers)
+
+
+def on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A defect: logged with its trace, and nothing of it told."""
+    log.error("request_failed", method=request.scope["method"], path=request.scope["path"], exc_info=error)
+    return respond(
+        Problem(
+            type=TYPE + NotifyError.slug,
+            title=NotifyError.title,
+            status=500,
+            detail="something went wrong here; the log says what",
+        )
+    )
+
+
+def _status_of(error: WrongStatus) -> Status:
+    status: Status = msgspec.convert(error.notification_status, Status)
+    return status
+
+
+_BAD_REQUEST = ("bad-request", "Bad request", "the request cannot be understood")
+_FRAMEWORK = {
+    404: ("not-found", "Not found", "there is no such path"),
+    405: ("method-not-allowed", "Method not allowed", "this path does not know the method; see Allow"),
+    426: ("upgrade-required", "Upgrade required", "this path speaks websocket"),
+    413: ("body-too-large", "Body too large", "the body is larger than NOTIFY_MAX_BODY_BYTES allows"),
+}
+
+HANDLERS: dict[type[Exception] | int, Any] = {
+    NotifyError: on_notify_error,
+    psycopg.OperationalError: on_database_error,
+    psycopg.InterfaceError: on_database_error,
+    HTTPException: on_http_exception,
+    Exception: on_crash,
+}

@@ -1,0 +1,112 @@
+"""How a route is declared: its method, path, access and documentation in one place.
+
+The gate reads `access` and lets nobody in where it is missing; the OpenAPI document is made of the rest. So a
+route without a scope or without documentation cannot be.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+from litestar import Request, Response
+from litestar.handlers import HTTPRouteHandler
+
+HttpRequest = Request[Any, Any, Any]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+# "inbox": a recipient token, or a key with the scope read. "public": anybody.
+Access = Literal["schedule", "read", "admin", "inbox", "public"]
+
+JSON = "application/json"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a handler answers: a status, and the encoded body."""
+
+    status: int
+    body: bytes = b""
+    media_type: str = JSON
+    headers: Mapping[str, str] = {}
+
+
+Handler = Callable[[HttpRequest], Awaitable[Answer]]
+
+
+class Doc(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is to be said of one route."""
+
+    method: Method
+    path: str
+    name: str
+    access: Access
+    summary: str
+    description: str
+    tag: str
+    answers: Mapping[int, Any]
+    """The struct of each good answer by its status; None: no body."""
+    errors: tuple[int, ...]
+    """Statuses of problems beyond those that every such route has."""
+    body: Any
+    body_required: bool
+    query: type[msgspec.Struct] | None
+    idempotent: bool
+    media_type: str
+
+
+def answer(status: int, content: Any = None) -> Answer:
+    """An answer with a JSON body, or with none."""
+    return Answer(status, b"" if content is None else msgspec.json.encode(content))
+
+
+def to_response(given: Answer) -> Response[bytes]:
+    """The framework's response for an answer."""
+    response = Response(given.body, status_code=given.status, headers=dict(given.headers))
+    response.media_type = given.media_type
+    return response
+
+
+def route(
+    method: Method,
+    path: str,
+    *,
+    access: Access,
+    tag: str,
+    answers: Mapping[int, Any],
+    errors: tuple[int, ...] = (),
+    body: Any = None,
+    body_required: bool = True,
+    query: type[msgspec.Struct] | None = None,
+    idempotent: bool = False,
+    media_type: str = JSON,
+) -> Callable[[Handler], HTTPRouteHandler]:
+    """Declare a route. The handler's docstring is its documentation: a summary line, then the description."""
+
+    def register(handler: Handler) -> HTTPRouteHandler:
+        summary, _, description = inspect.cleandoc(handler.__doc__ or "").partition("\n\n")
+        doc = Doc(
+            method=method,
+            path=path,
+            name=getattr(handler, "__name__", ""),
+            access=access,
+            summary=summary.rstrip("."),
+            description=description,
+            tag=tag,
+            answers=answers,
+            errors=errors,
+            body=body,
+            body_required=body_required,
+            query=query,
+            idempotent=idempotent,
+            media_type=media_type,
+        )
+
+        async def respond(request: HttpRequest) -> Response[bytes]:
+            return to_response(await handler(request))
+
+        # The status is the answer's own; the default of DELETE would forbid a body.
+        declare = HTTPRouteHandler(path, http_method=method, status_code=200, opt={"doc": doc}, name=doc.name)
+        return declare(respond)
+
+    return register

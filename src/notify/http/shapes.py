@@ -1,0 +1,235 @@
+"""What calls take: the structs of request bodies and query strings, with the words of the documentation.
+
+Lengths, patterns and formats are told to clients here. What msgspec does not enforce by itself (patterns, formats,
+bytes instead of characters) is checked by `recipients_input`, `bodies` and the SQL functions.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from notify.http.bodies import MOST_ID
+from notify.http.refusals import MOST_DEPTH
+from notify.inputs import MOST_DATA_BYTES, MOST_PER_PAGE, MOST_RECIPIENTS
+from notify.model import Status
+
+MOST_UPSERTS = 10_000
+MOST_READ = 10_000
+MOST_MINUTES = 2_592_000
+
+_NO_NUL = {"pattern": r"^[^\u0000]*$"}
+_ID_TEXT = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        extra_json_schema={"format": "recipient-id", "pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$"},
+        description="1 to 128 bytes of UTF-8, no control characters.",
+    ),
+]
+_ID_NUMBER = Annotated[
+    int, Meta(ge=-(2**63), le=2**63 - 1, description="The same recipient as its decimal digits as a text.")
+]
+RecipientId = _ID_NUMBER | _ID_TEXT
+Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, with Z or an offset.")]
+FutureTime = Annotated[
+    datetime,
+    Meta(
+        tz=True,
+        description="RFC 3339, with Z or an offset. In the future, at most 5 years ahead.",
+        extra_json_schema={"format": "date-time", "x-format": "future"},
+    ),
+]
+Object = dict[str, Any]
+TimeZone = Annotated[
+    str,
+    Meta(min_length=1, max_length=100, description="An IANA name.", extra_json_schema={"format": "time-zone"}),
+]
+Locale = Annotated[
+    str,
+    Meta(
+        description="A language tag.",
+        extra_json_schema={"pattern": "^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$"},
+    ),
+]
+Email = Annotated[
+    str,
+    Meta(
+        max_length=320,
+        description="Short for `addresses.email`, and stronger than it.",
+        pattern=r"^[^\u0000-\u0020\u007f@]+@[^\u0000-\u0020\u007f@]+$",
+    ),
+]
+Reference = Annotated[str, Meta(min_length=1, max_length=200, description="Your own key.", extra_json_schema=_NO_NUL)]
+
+
+class RecipientFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """What is known of a recipient. All of it together has at most 16 KiB as JSON."""
+
+    time_zone: Annotated[TimeZone | None, Meta(description="IANA time zone; null: UTC.")] = None
+    locale: Annotated[Locale | None, Meta(description="Language tag, as de or pt-BR.")] = None
+    email: Annotated[Email | None, Meta(description="Short for `addresses.email`.")] = None
+    addresses: Annotated[
+        Object | None, Meta(description='Addresses by channel, as `{"email": "ada@example.org"}`.')
+    ] = None
+    preferences: Annotated[
+        Object | None, Meta(description="What the recipient wants, as your application defines it.")
+    ] = None
+
+
+class RecipientInput(RecipientFields, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """A recipient to register, or to update: what is not given stays as it is."""
+
+    id: Annotated[RecipientId, Meta(description="Your own id of the recipient.")]
+
+
+class ScheduleRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """What is to be sent, to whom, and when."""
+
+    recipients: Annotated[
+        list[RecipientId | RecipientInput],
+        Meta(
+            min_length=1,
+            max_length=MOST_RECIPIENTS,
+            description="Ids, or objects that register or update their recipient. Doubles count once, and `1` and "
+            '`"1"` are one.',
+        ),
+    ]
+    title: Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema=_NO_NUL)]
+    message: Annotated[
+        str,
+        Meta(min_length=1, max_length=16_384, extra_json_schema=_NO_NUL, description="At most 16 KiB of UTF-8."),
+    ]
+    scheduled_at: Annotated[FutureTime | None, Meta(description="When to send; null: now.")] = None
+    type: Annotated[
+        str,
+        Meta(min_length=1, max_length=100, extra_json_schema=_NO_NUL, description="Kind, as you name it."),
+    ] = "system"
+    priority: Annotated[
+        Literal["low", "normal", "high", "urgent"], Meta(description="What is due together leaves in this order.")
+    ] = "normal"
+    data: Annotated[
+        Raw,
+        Meta(
+            description=f"Your own JSON object: at most {MOST_DATA_BYTES} bytes without spaces, nested at most "
+            f"{MOST_DEPTH} deep.",
+            extra_json_schema={"type": "object", "default": {}},
+        ),
+    ] = msgspec.field(default_factory=lambda: Raw(b"{}"))
+    channels: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=32, extra_json_schema={"format": "channel"})]],
+        Meta(min_length=1, max_length=16, description="Ways to reach the recipients; `inbox` is always there."),
+    ] = msgspec.field(default_factory=lambda: ["inbox"])
+    expires_at: Annotated[
+        Annotated[
+            datetime,
+            Meta(tz=True, extra_json_schema={"format": "date-time", "x-format": "expiry"}),
+        ]
+        | None,
+        Meta(description="What is not sent by then is cancelled instead. After scheduled_at."),
+    ] = None
+    reference: Annotated[Reference | None, Meta(description="Your own key, as invoice:42, to list and cancel by.")] = (
+        None
+    )
+    if_past: Annotated[Literal["reject", "send"], Meta(description="`send` turns a past scheduled_at into now.")] = (
+        "reject"
+    )
+    unknown_recipients: Annotated[
+        Literal["skip", "create", "reject"] | None,
+        Meta(
+            description="Ids that are not registered: left out and listed in `skipped`, registered, or the whole "
+            "request refused. null: the server's setting."
+        ),
+    ] = None
+
+
+class RescheduleRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Where to move a pending notification."""
+
+    scheduled_at: FutureTime
+
+
+class RetryRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """When to try again."""
+
+    delay_minutes: Annotated[float, Meta(ge=0, le=MOST_MINUTES, description="Minutes from now.")] = 10
+
+
+class RecipientsRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Many recipients at once. Of doubles the last counts."""
+
+    recipients: Annotated[list[RecipientInput], Meta(min_length=1, max_length=MOST_UPSERTS)]
+
+
+class TokenRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How long a token should hold."""
+
+    ttl: Annotated[
+        Annotated[int, Meta(ge=1, le=31_536_000)] | None,
+        Meta(description="Seconds; null: the server's setting."),
+    ] = None
+
+
+class ReadRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What was read: these, or all up to a place, or both."""
+
+    ids: Annotated[
+        Annotated[list[Annotated[int, Meta(ge=1, le=MOST_ID)]], Meta(max_length=MOST_READ)] | UnsetType,
+        Meta(description="Ids of notifications."),
+    ] = UNSET
+    up_to_seq: Annotated[
+        Annotated[int, Meta(ge=0, le=MOST_ID)] | UnsetType,
+        Meta(description="All that is stored up to this place in the stream, and nothing that comes later."),
+    ] = UNSET
+
+
+Limit = Annotated[int, Meta(ge=1, le=MOST_PER_PAGE, description="Most items of the page.")]
+
+
+class ListQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which notifications to list."""
+
+    status: Annotated[Status | UnsetType, Meta(description="Only those with this status.")] = UNSET
+    recipient: Annotated[_ID_TEXT | UnsetType, Meta(description="Only this recipient's.")] = UNSET
+    type: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=100, extra_json_schema=_NO_NUL)] | UnsetType,
+        Meta(description="Only those of this type."),
+    ] = UNSET
+    reference: Annotated[Reference | UnsetType, Meta(description="Only those with this reference.")] = UNSET
+    due_before: Annotated[
+        Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | UnsetType,
+        Meta(description="Only those due before this time (RFC 3339, with an offset)."),
+    ] = UNSET
+    cursor: Annotated[
+        Annotated[str, Meta(max_length=200, extra_json_schema={"format": "cursor"})] | UnsetType,
+        Meta(description="`next_cursor` of the page before. Opaque, and only for the same filters."),
+    ] = UNSET
+    limit: Limit = 50
+
+
+class ReferenceQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What to cancel."""
+
+    reference: Reference
+
+
+class InboxQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which part of a stream to read."""
+
+    recipient: Annotated[
+        _ID_TEXT | UnsetType, Meta(description="Whose inbox. Needed with an API key, needless with a token.")
+    ] = UNSET
+    after: Annotated[int, Meta(ge=0, le=MOST_ID, description="Only what lies behind this seq.")] = 0
+    limit: Limit = 100
+
+
+class RecipientQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Whose inbox it is."""
+
+    recipient: Annotated[
+        _ID_TEXT | UnsetType, Meta(description="Whose inbox. Needed with an API key, needless with a token.")
+    ] = UNSET

@@ -1,0 +1,1 @@
+"""Talking to Postgres: connections, statements from sql/, migrations, and the embedded server."""

@@ -1,0 +1,96 @@
+"""Keeping a background task alive: restarted with growing, random pauses, and never failing silently."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from notify.errors import NotifyError
+
+_log = structlog.stdlib.get_logger("notify.supervise")
+
+# A run that lasted so long was healthy: what ends it is a new failure, not the old one going on.
+HEALTHY_SECONDS = 10.0
+_CANCEL_AGAIN_SECONDS = 1.0
+
+
+class GaveUp(NotifyError):
+    """A task kept failing for longer than its supervisor was told to bear."""
+
+
+async def supervise(
+    name: str,
+    run: Callable[[], Awaitable[None]],
+    *,
+    base: float = 0.1,
+    cap: float = 5.0,
+    give_up_after: float | None = None,
+) -> None:
+    """Run `run` for ever, again whenever it raises or returns, since a background task has no reason to end.
+
+    The pause before the n-th restart in a row is random between 0 and `base` * 2^n seconds, `cap` at most, so
+    that many processes do not return to a restarted database all at once. After HEALTHY_SECONDS of one run
+    the count starts anew. Each end is logged once. With `give_up_after`, failing for so many seconds without
+    a healthy run raises GaveUp from the last failure. Cancellation passes through at once.
+    """
+    failures = 0
+    failing_since = 0.0
+    while True:
+        started = time.monotonic()
+        error = await _run_once(name, run)
+        ended = time.monotonic()
+        if failures == 0 or ended - started >= HEALTHY_SECONDS:
+            failures, failing_since = 0, ended
+        failures += 1
+        if give_up_after is not None and ended - failing_since >= give_up_after:
+            raise GaveUp(f"{name} kept failing for {ended - failing_since:.0f} s: {error}") from error
+        pause = backoff(failures, base, cap)
+        _log.warning("task ended", task=name, error=describe(error), failures=failures, restart_in=round(pause, 3))
+        await asyncio.sleep(pause)
+
+
+def backoff(failures: int, base: float, cap: float) -> float:
+    """Seconds to wait after so many failures in a row: full jitter, so at least 0 and at most `cap`."""
+    return random.uniform(0, min(cap, base * 2.0 ** min(failures, 30)))  # noqa: S311 - no secret
+
+
+def describe(error: BaseException | None) -> str:
+    """One line of an error for the log. Of libpq's texts only the first line, as later ones repeat hints."""
+    if error is None:
+        return "it returned"
+    first = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+async def _run_once(name: str, run: Callable[[], Awaitable[None]]) -> Exception | None:
+    """Why it ended: its exception, or None if it returned."""
+    task = asyncio.ensure_future(run())
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        await end(task)
+        raise
+    if task.cancelled():
+        return None
+    error = task.exception()
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    _log.debug("task failed", task=name, exc_info=error)
+    return error
+
+
+async def end(task: asyncio.Future[None]) -> None:
+    """Cancel a task until it is done, whatever it ends with.
+
+    Once is not enough: asyncio.wait_for of Python 3.11 loses a cancellation that comes together with what it
+    waits for, and psycopg waits for the server's answers by it.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_SECONDS)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.debug("task failed while it was cancelled", exc_info=error)

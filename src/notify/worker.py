@@ -1,0 +1,70 @@
+"""The worker: ticker, sweep and Procrastinate's worker, each supervised, none of them needed by the others.
+
+Procrastinate's worker ends without an error when its database does; here it is started again like everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from notify.config import Settings
+from notify.dispatch import Ticker
+from notify.jobs import DISPATCH_QUEUE, TASKS_QUEUE, Runtime, make_app
+from notify.postgres.pool import open_pool
+from notify.supervise import supervise
+
+# Dispatch jobs return at once; the others are few.
+_CONCURRENCY = 4
+# The rest of the time that a process has to stop in is for what comes after.
+_GRACEFUL_SECONDS = 3.0
+
+
+class Worker:
+    """Everything that sends. Several may run at once, in one process or in many."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ticker = Ticker(settings)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the ticker has looked lately; always true where it is switched off."""
+        return self._ticker.alive or not self._settings.ticker_enabled
+
+    async def run(self) -> None:
+        """Work until cancelled, through outages of Postgres of any length."""
+        pool = await open_pool(self._settings, name="worker", wait=False)
+        runtime = Runtime(self._settings, pool, self._ticker)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, run in self._duties(runtime):
+                    group.create_task(supervise(name, run), name=name)
+        finally:
+            await pool.close(timeout=1)
+
+    def _duties(self, runtime: Runtime) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        duties: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        if self._settings.ticker_enabled:
+            duties += [("ticker", self._ticker.run), ("sweep", lambda: self._sweep(runtime))]
+        if self._settings.jobs_enabled:
+            duties.append(("jobs", lambda: self._work(runtime)))
+        return duties
+
+    async def _sweep(self, runtime: Runtime) -> None:
+        while True:
+            await runtime.sweep()
+            await asyncio.sleep(self._settings.sweep_seconds)
+
+    async def _work(self, runtime: Runtime) -> None:
+        async with make_app(self._settings).open_async() as app:
+            await app.run_worker_async(
+                queues=[DISPATCH_QUEUE, TASKS_QUEUE],
+                name="notify",
+                concurrency=_CONCURRENCY,
+                fetch_job_polling_interval=self._settings.job_poll_seconds,
+                shutdown_graceful_timeout=_GRACEFUL_SECONDS,
+                delete_jobs="always",
+                additional_context={"runtime": runtime},
+                install_signal_handlers=False,
+            )

@@ -1,0 +1,115 @@
+"""One embedded server for the session; for each test a fresh, migrated database cloned from a template.
+
+The server does without fsync, as its data does not outlive the session; everything else is as users have it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from pytest_postgresql import factories
+from pytest_postgresql.executors import NoopExecutor
+
+from notify.postgres import embedded
+from notify.postgres.connection import connect_sync
+from notify.postgres.embedded import Embedded
+from notify.postgres.migrate import migrate
+
+Db = psycopg.Connection[tuple[Any, ...]]
+Connect = Callable[..., Db]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A plain kill ends the session as Ctrl-C does: fixtures are torn down and the server is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Embedded]:
+    """The session's server; it also listens on 127.0.0.1 at `server.port`, for tests through a proxy."""
+    # Not in pytest's own temporary directory, whose mode pytest tightens again under a running server.
+    with tempfile.TemporaryDirectory(prefix="notify-tests-") as folder:
+        running = embedded.start(Path(folder), settings={"fsync": "off"}, port=_free_port())
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+class _Endpoint(NoopExecutor):
+    """Where pytest-postgresql finds the server; its template is cloned from the cluster's pristine one."""
+
+    @property
+    def template_dbname(self) -> str:
+        return "template0"
+
+
+@pytest.fixture(scope="session")
+def endpoint(server: Embedded) -> NoopExecutor:
+    return _Endpoint(str(server.socket_dir), server.port, "postgres", "", "postgres")
+
+
+def _migrate(*, host: str, port: int, user: str, dbname: str, **_: object) -> None:
+    migrate(make_conninfo(host=host, port=port, user=user, dbname=dbname))
+
+
+template = factories.postgresql_noproc(depends_on="endpoint", dbname="test", load=[_migrate])
+database = factories.postgresql("template")
+bare_template = factories.postgresql_noproc(depends_on="endpoint", dbname="bare", load=[])
+bare_database = factories.postgresql("bare_template")
+
+
+@pytest.fixture
+def dsn(server: Embedded, database: Db) -> str:
+    """A fresh migrated database, through the unix socket; dropped with its sessions after the test."""
+    return server.dsn(database.info.dbname)
+
+
+@pytest.fixture
+def bare_dsn(server: Embedded, bare_database: Db) -> str:
+    """A fresh database without anything in it."""
+    return server.dsn(bare_database.info.dbname)
+
+
+@pytest.fixture
+def connect(dsn: str) -> Iterator[Connect]:
+    """Opens configured connections to the test's database, `connect(autocommit=True)`; closed afterwards."""
+    opened: list[Db] = []
+
+    def open_one(*, autocommit: bool = True, name: str = "test") -> Db:
+        opened.append(connect_sync(dsn, name=name, autocommit=autocommit))
+        return opened[-1]
+
+    yield open_one
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def db(connect: Connect) -> Db:
+    """A configured autocommit connection to the test's database."""
+    return connect()
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A short-named empty directory that a server's system user may be let into."""
+    folder = Path(tempfile.mkdtemp(prefix="notify-tests-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,159 @@
+"""The two alarm clocks: either alone sends everything, in a bounded time, and the sweep finds what both missed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from helpers.rows import Db, call_one, column, one, schedule_ids, soon, statuses, value
+from helpers.wait import until_async
+from notify.config import Settings
+from notify.dispatch import Ticker
+from notify.jobs import Runtime
+from notify.postgres.pool import open_pool
+from notify.worker import Worker
+
+JOBS = "select count(*) from notify_jobs.procrastinate_jobs where task_name = 'notify.dispatch'"
+
+
+@asynccontextmanager
+async def working(settings: Settings, **changes: Any) -> AsyncIterator[Worker]:
+    worker = Worker(Settings(database_url=settings.database_url, **changes))
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _sent(db: Db, *ids: int, timeout: float = 10.0) -> None:
+    async def look() -> bool:
+        return set(statuses(db, ids)) == {"sent"}
+
+    await until_async(look, timeout=timeout, what="sent")
+
+
+async def _none_left(db: Db) -> None:
+    async def look() -> bool:
+        return value(db, JOBS) == 0
+
+    await until_async(look, what="jobs done and deleted")
+
+
+@pytest.fixture
+def no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the periodic job may send before the dispatch job does."""
+
+    async def sweep(self: Runtime) -> None:
+        return
+
+    monkeypatch.setattr(Runtime, "sweep", sweep)
+
+
+@pytest.mark.usefixtures("no_sweep")
+async def test_jobs_alone_send_what_is_due_now(db: Db, settings: Settings) -> None:
+    before = schedule_ids(db, "ada")
+    async with working(settings, ticker_enabled=False) as worker:
+        assert worker.healthy
+        await _sent(db, *before)
+        await _none_left(db)
+        await _sent(db, *schedule_ids(db, "ada", "bob"), timeout=5)
+        await _none_left(db)
+
+
+@pytest.mark.usefixtures("no_sweep")
+async def test_jobs_alone_send_what_is_due_soon(db: Db, settings: Settings) -> None:
+    async with working(settings, ticker_enabled=False):
+        ids = schedule_ids(db, "ada", scheduled_at=soon(db, "1500 milliseconds"))
+        assert column(db, "select scheduled_at is not null from notify_jobs.procrastinate_jobs")[:1] == [True]
+        await _sent(db, *ids)
+    late = value(db, "select sent_at - due_at from notify.notification")
+    assert timedelta() <= late < timedelta(seconds=3)
+
+
+async def test_the_ticker_alone_sends_with_every_job_deleted(db: Db, settings: Settings) -> None:
+    db.execute("create function notify.lost() returns trigger language plpgsql as $$ begin return null; end $$")
+    db.execute(
+        "create trigger lost before insert on notify_jobs.procrastinate_jobs"
+        " for each row execute function notify.lost()"
+    )
+    ids = schedule_ids(db, "ada")
+    async with working(settings, jobs_enabled=False) as worker:
+        await _sent(db, *ids)
+        assert worker.healthy
+        ids = schedule_ids(db, "bob") + schedule_ids(db, "ada", scheduled_at=soon(db, "200 milliseconds"))
+        await _sent(db, *ids, timeout=3)
+    assert value(db, JOBS) == 0
+
+
+async def test_both_together_send_once(db: Db, settings: Settings) -> None:
+    async with working(settings), working(settings):
+        ids = [schedule_ids(db, "ada")[0] for _ in range(50)]
+        await _sent(db, *ids)
+        await _none_left(db)
+    assert column(db, "select seq from notify.notification order by id") == list(range(1, 51))
+
+
+@asynccontextmanager
+async def _runtime(settings: Settings) -> AsyncIterator[Runtime]:
+    pool = await open_pool(settings, name="test")
+    try:
+        yield Runtime(settings, pool, Ticker(settings))
+    finally:
+        await pool.close()
+
+
+async def test_the_sweep_sends_what_both_clocks_missed(db: Db, settings: Settings) -> None:
+    (id,) = schedule_ids(db, "ada")
+    db.execute("update notify.notification set due_at = due_at - interval '1 day'")
+    db.execute("delete from notify.wakeup")
+    async with _runtime(settings) as runtime:
+        await runtime.sweep()
+        assert statuses(db, [id]) == ["sent"]
+
+
+async def test_two_sweeps_of_a_process_at_once_are_one(db: Db, settings: Settings) -> None:
+    async with _runtime(settings) as runtime:
+        await runtime.sweep()
+        (id,) = schedule_ids(db, "ada")
+        await runtime.sweep()
+        assert statuses(db, [id]) == ["pending"]
+        runtime.swept_at -= settings.sweep_seconds
+        await runtime.sweep()
+        assert statuses(db, [id]) == ["sent"]
+
+
+async def test_the_sweep_plans_jobs_for_the_coming_minute(db: Db, settings: Settings) -> None:
+    async with _runtime(settings) as runtime:
+        schedule_ids(db, "ada", scheduled_at=soon(db, "90 seconds"))
+        assert (await runtime.run("sweep", settings=settings))["planned"] == 0
+        db.execute("update notify.batch set scheduled_at = scheduled_at - interval '1 minute'")
+        db.execute("set session_replication_role to replica")  # as if time had passed, without a ring
+        db.execute("update notify.notification set due_at = due_at - interval '1 minute'")
+        done = await runtime.run("sweep", settings=settings)
+        assert (done["planned"], done["sent"]) == (1, 0)
+        job = one(db, "select * from notify_jobs.procrastinate_jobs")
+        assert job["task_name"] == "notify.dispatch"
+
+
+@pytest.mark.usefixtures("no_sweep")
+@pytest.mark.parametrize("alive", [True, False])
+async def test_a_dispatch_job_wakes_the_ticker_or_drains(
+    db: Db, settings: Settings, monkeypatch: pytest.MonkeyPatch, alive: bool
+) -> None:
+    woken: list[bool] = []
+    monkeypatch.setattr(Ticker, "alive", property(lambda self: alive))
+    monkeypatch.setattr(Ticker, "wake", lambda self: woken.append(True))
+    async with working(settings, ticker_enabled=False):
+        ids = schedule_ids(db, "ada")
+        await _none_left(db)
+    assert statuses(db, ids) == (["pending"] if alive else ["sent"])
+    assert bool(woken) is alive
+    assert call_one(db, "send", p_id=ids[0])["sent"] is alive

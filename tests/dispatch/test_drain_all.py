@@ -1,0 +1,213 @@
+"""drain_all(): everything that can be sent is, whatever is locked, faulty or full; and what it says of the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+
+from conftest import Connect
+from helpers.rows import (
+    Db,
+    call_one,
+    drain,
+    heard,
+    listen,
+    mailbox,
+    move_clock,
+    one,
+    schedule,
+    schedule_ids,
+    soon,
+    statuses,
+    value,
+)
+from notify import dispatch
+from notify.dispatch import Pass, Quarantine, drain_all
+from notify.errors import NotifyError
+
+Conn = AsyncConnection[Any]
+Spoil = Callable[..., None]
+
+
+async def _all(conn: Conn, quarantine: Quarantine | None = None, **options: Any) -> Pass:
+    async with asyncio.timeout(20):
+        return await drain_all(conn, quarantine or Quarantine(), **({"max_rows": 1000} | options))
+
+
+async def test_chunk_after_chunk_until_nothing_is_left(conn: Conn, db: Db) -> None:
+    for _ in range(5):
+        schedule(db, "ada", "bob")
+    schedule(db, "ada", scheduled_at=soon(db, "1 minute"))
+    done = await _all(conn, max_rows=3)
+    assert (done.sent, done.moved, done.complete, done.signal) == (10, 10, True, True)
+    assert done.next_due_in is not None
+    assert 58 < done.next_due_in <= 60
+    assert (await _all(conn)).moved == 0
+
+
+async def test_a_faulty_row_is_parked_and_all_others_are_sent(conn: Conn, db: Db, spoil: Spoil) -> None:
+    ids = [id for _ in range(50) for id in schedule_ids(db, "ada", "bob")]
+    spoil(ids[30])
+    done = await _all(conn)
+    assert (done.sent, done.parked, done.complete) == (99, 1, True)
+    row = one(db, "select status::text, failure_reason from notify.notification where id = %s", ids[30])
+    assert row == {"status": "failed", "failure_reason": f"spoilt {ids[30]}"}
+    assert value(db, "select last_value from notify.tries") < 20
+    assert (mailbox(db, "ada"), mailbox(db, "bob")) == ((49, 49, 0, 0), (50, 50, 0, 0))
+    in_order = "select array_agg(id order by seq) = array_agg(id order by id) from notify.notification where seq > 0"
+    assert value(db, in_order + " and recipient = 'bob'") is True
+
+
+async def test_faulty_rows_in_many_chunks(conn: Conn, db: Db, spoil: Spoil) -> None:
+    ids = [schedule_ids(db, "ada")[0] for _ in range(30)]
+    spoil(*ids[::7])
+    done = await _all(conn, max_rows=4)
+    assert (done.sent, done.parked) == (25, 5)
+    assert statuses(db, ids[::7]) == ["failed"] * 5
+
+
+async def test_what_cannot_even_be_parked_is_left_alone(conn: Conn, db: Db, spoil: Spoil) -> None:
+    ids = [schedule_ids(db, "ada")[0] for _ in range(10)]
+    spoil(ids[4], statuses=("sent", "failed"))
+    quarantine = Quarantine()
+    done = await _all(conn, quarantine)
+    assert (done.sent, done.parked, done.complete) == (9, 0, False)
+    tries = value(db, "select last_value from notify.tries")
+    (more,) = schedule_ids(db, "ada")
+    assert (await _all(conn, quarantine)).sent == 1
+    assert statuses(db, [ids[4], more]) == ["pending", "sent"]
+    assert value(db, "select last_value from notify.tries") == tries
+    db.execute("drop trigger spoil on notify.notification")
+    assert (await _all(conn)).sent == 1
+
+
+async def test_quarantine_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    quarantine = Quarantine()
+    quarantine.add(1)
+    assert quarantine.ids() == [1]
+    monkeypatch.setattr(dispatch, "_QUARANTINE_SECONDS", -1.0)
+    quarantine.add(2)
+    assert quarantine.ids() == [1]
+
+
+async def test_a_full_quarantine_ends_the_pass(
+    conn: Conn, db: Db, spoil: Spoil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [schedule_ids(db, "ada")[0] for _ in range(10)]
+    spoil(*ids[:6], statuses=("sent", "failed"))
+    monkeypatch.setattr(dispatch, "_MOST_QUARANTINED", 3)
+    done = await _all(conn)
+    assert (done.sent, done.complete) == (4, False)
+
+
+def _fill_queue(db: Db) -> None:
+    """Let signals fail as NOTIFY does when its queue is full."""
+    db.execute(
+        "create or replace function notify.send_signals(p_lines text[], p_sent_at timestamptz) returns integer"
+        " language plpgsql as $$ begin raise exception using errcode = '54000', message = 'too many'; end $$"
+    )
+
+
+async def test_a_full_notify_queue_stops_the_signals_and_nothing_else(conn: Conn, db: Db) -> None:
+    for _ in range(5):
+        schedule(db, "ada")
+    _fill_queue(db)
+    done = await _all(conn, max_rows=2)
+    assert (done.sent, done.parked, done.complete, done.signal) == (5, 0, True, False)
+
+
+async def test_a_full_notify_queue_makes_no_row_faulty(conn: Conn, db: Db, spoil: Spoil) -> None:
+    ids = [schedule_ids(db, "ada")[0] for _ in range(8)]
+    spoil(ids[3])
+    _fill_queue(db)
+    done = await _all(conn)
+    assert (done.sent, done.parked) == (7, 1)
+    assert statuses(db, ids[3:5]) == ["failed", "sent"]
+
+
+async def test_signals_come_again_with_the_next_pass(conn: Conn, db: Db, connect: Connect) -> None:
+    listener = connect(name="listener")
+    listen(listener)
+    schedule(db, "ada")
+    assert (await _all(conn)).sent == 1
+    assert len(heard(listener, db)) == 1
+
+
+async def test_a_locked_mailbox_holds_up_nobody_else(conn: Conn, db: Db, holder: Db) -> None:
+    names = [str(n) for n in range(5000)]
+    schedule(db, *names, unknown_recipients="create")
+    ids = [schedule_ids(db, "ada")[0] for _ in range(3)]
+    holder.execute("select from notify.mailbox where recipient in ('ada', '42') for update")
+    done = await _all(conn)
+    assert (done.sent, done.complete) == (4999, False)
+    assert statuses(db, ids) == ["pending"] * 3
+    holder.commit()
+    done = await _all(conn)
+    assert (done.sent, done.complete) == (4, True)
+
+
+async def test_a_locked_row_is_left_and_told(conn: Conn, db: Db, holder: Db) -> None:
+    ids = [schedule_ids(db, "ada")[0] for _ in range(3)]
+    holder.execute("select from notify.notification where id = %s for update", (ids[1],))
+    done = await _all(conn)
+    assert (done.sent, done.complete) == (2, False)
+    holder.commit()
+    assert (await _all(conn)).complete
+
+
+async def test_a_faulty_row_behind_a_chunk_of_locked_ones(conn: Conn, db: Db, holder: Db, spoil: Spoil) -> None:
+    ids = [schedule_ids(db, "ada")[0] for _ in range(10)]
+    spoil(ids[7])
+    holder.execute("select from notify.notification where id = any (%s) for update", (ids[:6],))
+    done = await _all(conn, max_rows=4)
+    assert (done.sent, done.parked, done.complete) == (3, 1, False)
+
+
+async def test_a_faulty_row_that_a_late_ring_told_of(conn: Conn, db: Db, connect: Connect, spoil: Spoil) -> None:
+    caller = connect(autocommit=False)
+    (id,) = schedule_ids(caller, "ada")
+    move_clock(caller, "1 minute")
+    caller.commit()
+    spoil(id)
+    await conn.execute("select set_config('notify.clock_offset', '1 minute', false)")
+    done = await _all(conn, due_from=soon(db, "58 seconds"))
+    assert (done.parked, done.complete) == (1, True)
+
+
+async def test_others_draining_is_told(conn: Conn, db: Db, connect: Connect) -> None:
+    for _ in range(2):
+        drain(connect(autocommit=False))
+    schedule(db, "ada")
+    done = await _all(conn)
+    assert (done.sent, done.complete) == (0, False)
+
+
+@pytest.mark.parametrize("code", ["40001", "40P01", "55P03", "53200", "57014", "XX000"])
+async def test_what_is_no_rows_fault_is_raised_and_nothing_parked(conn: Conn, db: Db, spoil: Spoil, code: str) -> None:
+    (id,) = schedule_ids(db, "ada")
+    spoil(id, code=code)
+    with pytest.raises((psycopg.Error, NotifyError)):
+        await _all(conn)
+    assert statuses(db, [id]) == ["pending"]
+    assert call_one(db, "cancel", p_id=id)["cancelled"]
+
+
+async def test_a_lost_connection_is_raised(conn: Conn, db: Db) -> None:
+    schedule(db, "ada")
+    db.execute("select pg_terminate_backend(%s)", (conn.info.backend_pid,))
+    with pytest.raises(psycopg.OperationalError):
+        await _all(conn)
+
+
+async def test_expired_and_outside_ones_are_counted(conn: Conn, db: Db) -> None:
+    db.execute("insert into notify.channel values ('carrier', 'for tests')")
+    schedule(db, "ada", channels=["carrier"])
+    schedule(db, "ada", scheduled_at=soon(db, "1 minute"), expires_at=soon(db, "2 minutes"))
+    await conn.execute("select set_config('notify.clock_offset', '5 minutes', false)")
+    done = await _all(conn)
+    assert (done.sent, done.sending, done.expired, done.moved) == (0, 1, 1, 2)

@@ -1,0 +1,65 @@
+"""Acks are gathered, clipped, never go back, and wait for locked mailboxes."""
+
+from __future__ import annotations
+
+from gateway.conftest import Sender, Serve, Served
+from helpers.wait import until_async
+from notify.gateway.acks import Acks
+
+
+async def _acked(sender: Sender, recipient: str, seq: int) -> None:
+    async def there() -> bool:
+        return bool(sender.value("select acked_seq = %s from notify.mailbox where recipient = %s", seq, recipient))
+
+    await until_async(there, what=f"{recipient} acked {seq}")
+
+
+async def test_acks_are_cumulative_and_clipped_and_never_go_back(ada: Served, sender: Sender) -> None:
+    sender.send("ada", times=5)
+    one, _ = await ada.hear("ada")
+    two, _ = await ada.hear("ada")
+    for seq in (1, 2, 3):
+        await one.say(type="ack", seq=seq)
+    await two.say(type="ack", seq=1)
+    await _acked(sender, "ada", 3)
+    await one.say(type="ack", seq=2)
+    await two.say(type="ack", seq=2**63 - 1)
+    await _acked(sender, "ada", 5)
+    assert ada.gateway.stats().acks_written <= 4
+    assert sender.value("select unread from notify.mailbox") == 5
+    resumed, _ = await ada.hear("ada")
+    sender.send("ada")
+    assert await resumed.seqs(1) == [6]
+
+
+async def test_a_locked_mailbox_keeps_only_its_own_ack_waiting(serve: Serve, sender: Sender, connect: object) -> None:
+    sender.register("ada", "bob")
+    served = await serve()
+    sender.send("ada", "bob", times=2)
+    assert callable(connect)
+    other = connect(autocommit=False)
+    other.execute("select from notify.mailbox where recipient = 'ada' for update")
+    for name in ("ada", "bob"):
+        client, _ = await served.hear(name, since="now")
+        await client.say(type="ack", seq=2)
+    await _acked(sender, "bob", 2)
+    assert sender.value("select acked_seq from notify.mailbox where recipient = 'ada'") == 0
+    other.rollback()
+    await _acked(sender, "ada", 2)
+
+
+async def test_acks_of_nobody_are_given_up(serve: Serve) -> None:
+    served = await serve(working=False)
+    acks = served.gateway.acks
+    acks.put("nobody", 5)
+    for _ in range(121):
+        assert acks._pending
+        await acks.flush()
+    assert not acks._pending
+
+
+async def test_those_who_wait_are_bounded(serve: Serve) -> None:
+    acks: Acks = (await serve(working=False)).gateway.acks
+    for number in range(100_001):
+        acks.put(str(number), 1)
+    assert len(acks._pending) == 100_000

@@ -1,0 +1,916 @@
+CREATE SCHEMA notify;
+
+COMMENT ON SCHEMA notify IS 'Scheduled notifications: tables, the SQL API, and views to look at';
+
+CREATE TYPE notify.delivery_status AS ENUM (
+    'pending',
+    'leased',
+    'sent',
+    'failed',
+    'cancelled'
+);
+
+COMMENT ON TYPE notify.delivery_status IS 'Life of one notification on one outside channel.';
+
+CREATE TYPE notify.priority AS ENUM (
+    'low',
+    'normal',
+    'high',
+    'urgent'
+);
+
+COMMENT ON TYPE notify.priority IS 'Order in which due notifications leave; urgent first.';
+
+CREATE TYPE notify.status AS ENUM (
+    'pending',
+    'sending',
+    'sent',
+    'cancelled',
+    'failed'
+);
+
+COMMENT ON TYPE notify.status IS 'Life of a notification: pending, sending (outside channels under way), sent, or cancelled, or failed.';
+
+CREATE FUNCTION notify.accept(p_recipients text[], p_title text, p_message text, p_at timestamp with time zone, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text, p_expires_at timestamp with time zone, p_unknown text) RETURNS TABLE(recipient text, notification_id bigint, batch_id bigint)
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS …;
+
+COMMENT ON FUNCTION notify.accept(p_recipients text[], p_title text, p_message text, p_at timestamp with time zone, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text, p_expires_at timestamp with time zone, p_unknown text) IS 'Checks and stores one schedule request. Called by schedule(), which adds idempotency.';
+
+CREATE FUNCTION notify.ack(p_recipients text[], p_seqs bigint[]) RETURNS TABLE(recipient text, acked_seq bigint)
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.ack(p_recipients text[], p_seqs bigint[]) IS 'Moves acked_seq forward, at most to last_seq, never back. Returns those that were handled; a mailbox locked by another session is left for the next call.';
+
+CREATE FUNCTION notify.cancel(p_id bigint, OUT cancelled boolean, OUT status text) RETURNS record
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.cancel(p_id bigint, OUT cancelled boolean, OUT status text) IS 'Cancels a pending notification: then it is never sent. cancelled: whether this call did it. status: where it stands now; null: no such notification.';
+
+CREATE FUNCTION notify.cancel_batches(p_batches bigint[]) RETURNS integer
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.cancel_batches(p_batches bigint[]) IS 'Cancels all that is pending of these batches; returns how many.';
+
+CREATE FUNCTION notify.cancel_reference(p_reference text) RETURNS integer
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.cancel_reference(p_reference text) IS 'Cancels all that is pending under a reference; returns how many. An empty reference is refused.';
+
+CREATE FUNCTION notify.changed_recipients(p_rows jsonb, p_replace boolean) RETURNS TABLE(id text, time_zone text, locale text, addresses jsonb, preferences jsonb)
+    LANGUAGE sql ROWS 100
+    AS …;
+
+COMMENT ON FUNCTION notify.changed_recipients(p_rows jsonb, p_replace boolean) IS 'Those of these rows that would change a registered recipient, as they would then be.';
+
+CREATE FUNCTION notify.check_content(p_title text, p_message text, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.check_content(p_title text, p_message text, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text) IS 'Refuses content that cannot be accepted, naming the field.';
+
+CREATE FUNCTION notify.check_recipients(p_rows jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.check_recipients(p_rows jsonb) IS 'Refuses recipients that cannot be accepted, naming the field.';
+
+CREATE FUNCTION notify.check_time(p_at timestamp with time zone, p_expires_at timestamp with time zone, p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.check_time(p_at timestamp with time zone, p_expires_at timestamp with time zone, p_now timestamp with time zone) IS 'Refuses times that cannot be accepted. A null p_at means now.';
+
+CREATE FUNCTION notify.delete_cancelled(p_older_than interval, p_max integer, OUT deleted integer, OUT batches integer) RETURNS record
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.delete_cancelled(p_older_than interval, p_max integer, OUT deleted integer, OUT batches integer) IS 'Deletes up to p_max notifications that were cancelled longer ago than p_older_than, and the batches that this empties.';
+
+CREATE FUNCTION notify.delete_empty_batches(p_batches bigint[]) RETURNS integer
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.delete_empty_batches(p_batches bigint[]) IS 'Deletes those of these batches that have no notification left.';
+
+CREATE FUNCTION notify.delete_old(p_older_than interval, p_max integer, OUT deleted integer, OUT batches integer) RETURNS record
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.delete_old(p_older_than interval, p_max integer, OUT deleted integer, OUT batches integer) IS 'Retention: deletes up to p_max sent and as many failed notifications older than p_older_than. Streams keep their floor, unread its count. What another session has locked is left for the next time.';
+
+CREATE FUNCTION notify.delete_recipient(p_id text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.delete_recipient(p_id text) IS 'Deletes a recipient with the whole stream and all that was pending. Returns whether there was one.';
+
+CREATE FUNCTION notify.drain(p_max integer DEFAULT 1000, p_due_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_avoid text[] DEFAULT '{}'::text[], p_quarantine bigint[] DEFAULT '{}'::bigint[], p_only bigint[] DEFAULT NULL::bigint[], p_wait boolean DEFAULT false, p_signal boolean DEFAULT true, OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision) RETURNS record
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.drain(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_wait boolean, p_signal boolean, OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision) IS 'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked.';
+
+CREATE FUNCTION notify.epoch(p_generation bigint) RETURNS text
+    LANGUAGE sql
+    AS …;
+
+COMMENT ON FUNCTION notify.epoch(p_generation bigint) IS 'Names the history that seqs belong to: system identifier, timeline, mailbox generation. A failover or restore changes it, and so does deleting the recipient.';
+
+CREATE FUNCTION notify.idempotency_begin(p_owner text, p_key text, p_request_hash bytea) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.idempotency_begin(p_owner text, p_key text, p_request_hash bytea) IS 'Claims a key until the transaction ends. Returns the first answer if there is one, else null: then the caller does its work and calls idempotency_finish in the same transaction.';
+
+CREATE FUNCTION notify.idempotency_finish(p_owner text, p_key text, p_request_hash bytea, p_answer jsonb) RETURNS void
+    LANGUAGE sql
+    AS …;
+
+COMMENT ON FUNCTION notify.idempotency_finish(p_owner text, p_key text, p_request_hash bytea, p_answer jsonb) IS 'Keeps the answer of a key that idempotency_begin claimed in this transaction.';
+
+CREATE FUNCTION notify.mark_read(p_recipient text, p_ids bigint[], p_up_to_seq bigint, OUT marked integer, OUT unread bigint, OUT last_seq bigint) RETURNS record
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.mark_read(p_recipient text, p_ids bigint[], p_up_to_seq bigint, OUT marked integer, OUT unread bigint, OUT last_seq bigint) IS 'Marks sent notifications of one recipient read: those with these ids, and those up to p_up_to_seq. Idempotent. unread is null when there is no such recipient.';
+
+CREATE FUNCTION notify.next_due(p_from timestamp with time zone DEFAULT '-infinity'::timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS …;
+
+COMMENT ON FUNCTION notify.next_due(p_from timestamp with time zone) IS 'Due time of the earliest pending notification due at p_from or later; null: none.';
+
+CREATE FUNCTION notify.now() RETURNS timestamp with time zone
+    LANGUAGE sql PARALLEL SAFE
+    AS …;
+
+COMMENT ON FUNCTION notify.now() IS 'The one clock. Real time, moved by the setting notify.clock_offset (an interval, as ''2 hours''), which tests set for a session or a database.';
+
+CREATE FUNCTION notify.open_mailboxes(p_ids bigint[], p_wait boolean) RETURNS text[]
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS …;
+
+COMMENT ON FUNCTION notify.open_mailboxes(p_ids bigint[], p_wait boolean) IS 'Locks the mailboxes of these notifications in recipient order and returns their recipients; those that another session holds are left out, unless p_wait.';
+
+CREATE FUNCTION notify.park(p_id bigint, p_reason text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.park(p_id bigint, p_reason text) IS 'Puts a notification that the drain cannot send aside as failed, so that it stops nobody else.';
+
+CREATE FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS …;
+
+COMMENT ON FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[]) IS 'Locks up to p_max due rows nobody else has locked, urgent first, and returns their ids. With p_only: those of them that are due.';
+
+CREATE FUNCTION notify.plan() RETURNS integer
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.plan() IS 'Sets the alarm clocks of the coming minute: one for each second in which something is due. Returns how many seconds that were.';
+
+CREATE FUNCTION notify.refuse(code text, field text, message text) RETURNS void
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.refuse(code text, field text, message text) IS 'Raises one of the named errors: NT001 invalid value, NT002 time not in the future, NT003 limit exceeded, NT004 not found, NT005 unknown recipients, NT006 idempotency key used for another request, NT007 a request with this idempotency key is in flight. The field at fault is in the error''s column name.';
+
+CREATE FUNCTION notify.reschedule(p_id bigint, p_at timestamp with time zone, OUT rescheduled boolean, OUT status text) RETURNS record
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.reschedule(p_id bigint, p_at timestamp with time zone, OUT rescheduled boolean, OUT status text) IS 'Moves a pending notification to another time. rescheduled: whether it did. status: where it stands now; null: no such notification.';
+
+CREATE FUNCTION notify.rescue_deliveries(p_max integer) RETURNS integer
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.rescue_deliveries(p_max integer) IS 'Makes up to p_max deliveries whose lease has run out pending again. Their old worker''s token no longer holds.';
+
+CREATE FUNCTION notify.retry(p_id bigint, p_delay interval DEFAULT '00:10:00'::interval, OUT retried boolean, OUT status text) RETURNS record
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.retry(p_id bigint, p_delay interval, OUT retried boolean, OUT status text) IS 'Makes a failed or overdue notification pending again, due after the delay. retried: whether it did. status: where it stands now; null: no such notification.';
+
+CREATE FUNCTION notify.ring(p_table text, p_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.ring(p_table text, p_id bigint) IS 'What ring_at_commit does: rings for one new batch or one moved notification.';
+
+CREATE FUNCTION notify.ring_at_commit() RETURNS trigger
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.ring_at_commit() IS 'Rings the doorbell for what this transaction made due.';
+
+CREATE FUNCTION notify.ring_for(p_due_at timestamp with time zone, p_soon interval DEFAULT '00:00:01'::interval) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'notify_jobs', 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.ring_for(p_due_at timestamp with time zone, p_soon interval) IS 'Sets the alarm clock for a due time: a wakeup row and a dispatch job, unless an unanswered one stands already or the time lies beyond the planning window of a minute. What is due within p_soon wakes the ticker at once, which then sleeps to the instant; anything later gets the end of its second.';
+
+CREATE FUNCTION notify.schedule(recipients text[], title text, message text, scheduled_at timestamp with time zone DEFAULT NULL::timestamp with time zone, type text DEFAULT 'system'::text, priority text DEFAULT 'normal'::text, data jsonb DEFAULT '{}'::jsonb, channels text[] DEFAULT '{inbox}'::text[], idempotency_key text DEFAULT NULL::text, reference text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unknown_recipients text DEFAULT 'skip'::text) RETURNS TABLE(recipient text, notification_id bigint, batch_id bigint, replayed boolean)
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.schedule(recipients text[], title text, message text, scheduled_at timestamp with time zone, type text, priority text, data jsonb, channels text[], idempotency_key text, reference text, expires_at timestamp with time zone, unknown_recipients text) IS 'Schedules one notification for each recipient, in the caller''s transaction. scheduled_at: null means now. Returns a row a recipient, in their order; notification_id is null where the recipient is unknown and was skipped. replayed: the answer of an earlier call under the same idempotency_key.';
+
+CREATE FUNCTION notify.send(p_id bigint, p_wait boolean DEFAULT true, OUT sent boolean, OUT status text) RETURNS record
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.send(p_id bigint, p_wait boolean, OUT sent boolean, OUT status text) IS 'Sends a pending notification now. p_wait: it is sent when this returns, and the transaction should end at once, as it holds the mailbox. Without p_wait it is only made due, and goes out after the commit. sent: whether this call did it. status: where it stands now; null: no such notification.';
+
+CREATE FUNCTION notify.send_signals(p_lines text[], p_sent_at timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.send_signals(p_lines text[], p_sent_at timestamp with time zone) IS 'Packs signal lines by bytes and NOTIFYs them. Payload: a line "sent TAB sent_at in microseconds since 1970", then a line a notification: recipient, generation, seq, notification id, batch id, microseconds late, separated by TAB.';
+
+CREATE FUNCTION notify.settle(p_ids bigint[], p_open text[], p_signal boolean, OUT sent integer, OUT sending integer, OUT expired integer) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS …;
+
+COMMENT ON FUNCTION notify.settle(p_ids bigint[], p_open text[], p_signal boolean, OUT sent integer, OUT sending integer, OUT expired integer) IS 'Turns locked due rows into sent ones: numbers them in their recipients'' streams, counts them, adds deliveries for outside channels, cancels what has expired, and signals.';
+
+CREATE FUNCTION notify.tidy(p_keep_answers interval, p_max integer, OUT answers integer, OUT wakeups integer, OUT jobs integer) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'notify_jobs', 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.tidy(p_keep_answers interval, p_max integer, OUT answers integer, OUT wakeups integer, OUT jobs integer) IS 'Deletes old idempotency answers, wakeups that nobody answered, and dispatch jobs whose second is over by a minute, also those stuck in doing.';
+
+CREATE FUNCTION notify.upsert_recipient(id text, time_zone text DEFAULT NULL::text, locale text DEFAULT NULL::text, addresses jsonb DEFAULT NULL::jsonb, preferences jsonb DEFAULT NULL::jsonb) RETURNS boolean
+    LANGUAGE sql
+    AS …;
+
+COMMENT ON FUNCTION notify.upsert_recipient(id text, time_zone text, locale text, addresses jsonb, preferences jsonb) IS 'Registers a recipient, or updates what is given and leaves the rest. Returns whether it was new.';
+
+CREATE FUNCTION notify.upsert_recipients(p_rows jsonb, p_replace boolean) RETURNS TABLE(id text, created boolean)
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.upsert_recipients(p_rows jsonb, p_replace boolean) IS 'Registers or updates many: an array of {id, time_zone, locale, addresses, preferences}. What a row does not give stays, unless p_replace; addresses and preferences are merged by key. Returns id and whether it was new.';
+
+CREATE TABLE notify.api_key (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    prefix text NOT NULL,
+    hash bytea NOT NULL,
+    scopes text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_key_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT api_key_name_check CHECK (((name <> ''::text) AND (char_length(name) <= 100))),
+    CONSTRAINT api_key_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['schedule'::text, 'read'::text, 'admin'::text])))
+);
+
+COMMENT ON TABLE notify.api_key IS 'Keys of applications. The key itself is shown once and stored nowhere.';
+
+COMMENT ON COLUMN notify.api_key.id IS 'Number that `notify keys revoke` takes.';
+
+COMMENT ON COLUMN notify.api_key.name IS 'Who uses it, for people.';
+
+COMMENT ON COLUMN notify.api_key.prefix IS 'First characters of the key, to recognise it by.';
+
+COMMENT ON COLUMN notify.api_key.hash IS 'SHA-256 of the whole key. The key has 256 random bits, so no salt is needed.';
+
+COMMENT ON COLUMN notify.api_key.scopes IS 'schedule: write notifications. read: read them. admin: all, and recipients and tokens.';
+
+COMMENT ON COLUMN notify.api_key.created_at IS 'When it was made.';
+
+COMMENT ON COLUMN notify.api_key.expires_at IS 'From then on it is refused; null: never.';
+
+COMMENT ON COLUMN notify.api_key.revoked_at IS 'When it was revoked; null: it was not.';
+
+ALTER TABLE notify.api_key ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME notify.api_key_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE notify.attempt (
+    delivery_id bigint NOT NULL,
+    number integer NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone NOT NULL,
+    outcome text NOT NULL,
+    detail text,
+    CONSTRAINT attempt_check CHECK ((finished_at >= started_at)),
+    CONSTRAINT attempt_number_check CHECK ((number > 0)),
+    CONSTRAINT attempt_outcome_check CHECK ((outcome = ANY (ARRAY['sent'::text, 'retry'::text, 'failed'::text])))
+);
+
+COMMENT ON TABLE notify.attempt IS 'One try of a delivery. Rows are added and never changed.';
+
+COMMENT ON COLUMN notify.attempt.delivery_id IS 'Of which delivery.';
+
+COMMENT ON COLUMN notify.attempt.number IS '1, 2, 3, …';
+
+COMMENT ON COLUMN notify.attempt.started_at IS 'When the provider was called.';
+
+COMMENT ON COLUMN notify.attempt.finished_at IS 'When its answer was known.';
+
+COMMENT ON COLUMN notify.attempt.outcome IS 'sent, retry or failed.';
+
+COMMENT ON COLUMN notify.attempt.detail IS 'The provider''s answer, shortened.';
+
+CREATE TABLE notify.batch (
+    id bigint NOT NULL,
+    type text NOT NULL,
+    priority notify.priority NOT NULL,
+    title text NOT NULL,
+    message text NOT NULL,
+    data jsonb NOT NULL,
+    channels text[] NOT NULL,
+    reference text,
+    scheduled_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT batch_channels_check CHECK (((cardinality(channels) >= 1) AND (cardinality(channels) <= 16))),
+    CONSTRAINT batch_data_check CHECK ((jsonb_typeof(data) = 'object'::text)),
+    CONSTRAINT batch_expires_at_check CHECK (isfinite(expires_at)),
+    CONSTRAINT batch_expires_later CHECK ((expires_at > scheduled_at)),
+    CONSTRAINT batch_message_check CHECK (((octet_length(message) >= 1) AND (octet_length(message) <= 16384))),
+    CONSTRAINT batch_reference_check CHECK (((char_length(reference) >= 1) AND (char_length(reference) <= 200))),
+    CONSTRAINT batch_scheduled_at_check CHECK (isfinite(scheduled_at)),
+    CONSTRAINT batch_title_check CHECK (((char_length(title) >= 1) AND (char_length(title) <= 200))),
+    CONSTRAINT batch_type_check CHECK (((char_length(type) >= 1) AND (char_length(type) <= 100)))
+);
+
+COMMENT ON TABLE notify.batch IS 'One schedule request: its content, stored once for all its recipients.';
+
+COMMENT ON COLUMN notify.batch.id IS 'Id that the API calls batch_id.';
+
+COMMENT ON COLUMN notify.batch.type IS 'Kind of notification, as the application names it.';
+
+COMMENT ON COLUMN notify.batch.priority IS 'Of all its notifications.';
+
+COMMENT ON COLUMN notify.batch.title IS 'Up to 200 characters.';
+
+COMMENT ON COLUMN notify.batch.message IS 'Up to 16 KiB.';
+
+COMMENT ON COLUMN notify.batch.data IS 'The application''s own JSON object, up to 16 KiB.';
+
+COMMENT ON COLUMN notify.batch.channels IS 'Where its notifications go; each name is one of notify.channel.';
+
+COMMENT ON COLUMN notify.batch.reference IS 'The caller''s own key, as invoice:42; cancel_reference() takes it.';
+
+COMMENT ON COLUMN notify.batch.scheduled_at IS 'When it was to be sent, as first asked for.';
+
+COMMENT ON COLUMN notify.batch.expires_at IS 'What is not sent by then is cancelled instead.';
+
+COMMENT ON COLUMN notify.batch.created_at IS 'When it was accepted.';
+
+ALTER TABLE notify.batch ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME notify.batch_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE notify.channel (
+    name text NOT NULL,
+    description text NOT NULL,
+    CONSTRAINT channel_name_check CHECK ((name ~ '^[a-z][a-z0-9_]{0,31}$'::text))
+);
+
+COMMENT ON TABLE notify.channel IS 'Ways to reach a recipient. schedule() refuses a name that is not here.';
+
+COMMENT ON COLUMN notify.channel.name IS 'As callers write it in `channels`.';
+
+COMMENT ON COLUMN notify.channel.description IS 'What it does, for people.';
+
+CREATE TABLE notify.delivery (
+    id bigint NOT NULL,
+    notification_id bigint NOT NULL,
+    channel text NOT NULL,
+    status notify.delivery_status DEFAULT 'pending'::notify.delivery_status NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    lease_token uuid,
+    leased_until timestamp with time zone,
+    sent_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    error text,
+    CONSTRAINT dead_or_failed_at_null CHECK (((status = 'failed'::notify.delivery_status) = (failed_at IS NOT NULL))),
+    CONSTRAINT delivered_or_sent_at_null CHECK (((status = 'sent'::notify.delivery_status) = (sent_at IS NOT NULL))),
+    CONSTRAINT delivery_attempts_check CHECK ((attempts >= 0)),
+    CONSTRAINT delivery_channel_check CHECK ((channel <> 'inbox'::text)),
+    CONSTRAINT leased_or_token_null CHECK (((status = 'leased'::notify.delivery_status) = (lease_token IS NOT NULL))),
+    CONSTRAINT leased_or_until_null CHECK (((status = 'leased'::notify.delivery_status) = (leased_until IS NOT NULL)))
+);
+
+COMMENT ON TABLE notify.delivery IS 'One notification on one outside channel. The inbox needs none: its delivery is the commit.';
+
+COMMENT ON COLUMN notify.delivery.id IS 'Stable id that the provider sees in every attempt.';
+
+COMMENT ON COLUMN notify.delivery.notification_id IS 'What is delivered.';
+
+COMMENT ON COLUMN notify.delivery.channel IS 'Where to; never inbox.';
+
+COMMENT ON COLUMN notify.delivery.status IS 'pending, leased (somebody is sending it), sent, failed or cancelled.';
+
+COMMENT ON COLUMN notify.delivery.due_at IS 'When the next attempt is due.';
+
+COMMENT ON COLUMN notify.delivery.attempts IS 'How many attempts were recorded.';
+
+COMMENT ON COLUMN notify.delivery.lease_token IS 'Whose lease it is; an attempt is recorded only where its token still holds.';
+
+COMMENT ON COLUMN notify.delivery.leased_until IS 'From then on the lease may be taken over.';
+
+COMMENT ON COLUMN notify.delivery.sent_at IS 'When the provider accepted it.';
+
+COMMENT ON COLUMN notify.delivery.failed_at IS 'When it ran out of attempts.';
+
+COMMENT ON COLUMN notify.delivery.error IS 'What the last failed attempt said.';
+
+CREATE TABLE notify.notification (
+    id bigint NOT NULL,
+    batch_id bigint NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    seq bigint,
+    sent_at timestamp with time zone,
+    read_at timestamp with time zone,
+    cancelled_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    status notify.status DEFAULT 'pending'::notify.status NOT NULL,
+    priority notify.priority NOT NULL,
+    recipient text NOT NULL COLLATE pg_catalog."C",
+    cancel_reason text,
+    failure_reason text,
+    CONSTRAINT cancelled_or_cancelled_at_null CHECK (((status = 'cancelled'::notify.status) = (cancelled_at IS NOT NULL))),
+    CONSTRAINT cancelled_or_reason_null CHECK (((status = 'cancelled'::notify.status) = (cancel_reason IS NOT NULL))),
+    CONSTRAINT failed_or_failed_at_null CHECK (((status = 'failed'::notify.status) = (failed_at IS NOT NULL))),
+    CONSTRAINT failed_or_reason_null CHECK (((status = 'failed'::notify.status) = (failure_reason IS NOT NULL))),
+    CONSTRAINT never_early CHECK ((sent_at >= due_at)),
+    CONSTRAINT notification_cancel_reason_check CHECK ((cancel_reason = ANY (ARRAY['requested'::text, 'expired'::text]))),
+    CONSTRAINT notification_due_at_check CHECK (isfinite(due_at)),
+    CONSTRAINT notification_seq_check CHECK ((seq > 0)),
+    CONSTRAINT read_only_in_stream CHECK (((read_at IS NULL) OR (seq IS NOT NULL))),
+    CONSTRAINT sent_or_sent_at_null CHECK (((status = 'sent'::notify.status) = (sent_at IS NOT NULL))),
+    CONSTRAINT seq_only_when_sent CHECK (((seq IS NULL) OR (status = 'sent'::notify.status)))
+);
+
+COMMENT ON TABLE notify.notification IS 'One recipient''s copy of a batch: when it is due, and what became of it.';
+
+COMMENT ON COLUMN notify.notification.id IS 'Id that the API returns.';
+
+COMMENT ON COLUMN notify.notification.batch_id IS 'Its content.';
+
+COMMENT ON COLUMN notify.notification.due_at IS 'When it is to be sent; rescheduling and retrying move it.';
+
+COMMENT ON COLUMN notify.notification.seq IS 'Its place in the recipient''s stream, without gaps; null until sent, or when the inbox is not among its channels.';
+
+COMMENT ON COLUMN notify.notification.sent_at IS 'When the drain sent it, by the database''s clock.';
+
+COMMENT ON COLUMN notify.notification.read_at IS 'When the recipient marked it read.';
+
+COMMENT ON COLUMN notify.notification.cancelled_at IS 'When it was cancelled.';
+
+COMMENT ON COLUMN notify.notification.failed_at IS 'When it was given up or parked as faulty.';
+
+COMMENT ON COLUMN notify.notification.status IS 'pending, sending, sent, cancelled or failed.';
+
+COMMENT ON COLUMN notify.notification.priority IS 'The batch''s, copied here because the drain picks by it.';
+
+COMMENT ON COLUMN notify.notification.recipient IS 'Who receives it.';
+
+COMMENT ON COLUMN notify.notification.cancel_reason IS 'requested, or expired.';
+
+COMMENT ON COLUMN notify.notification.failure_reason IS 'Why it failed.';
+
+CREATE VIEW notify.dead_letters AS
+ SELECT n.id AS notification_id,
+    NULL::bigint AS delivery_id,
+    n.recipient,
+    NULL::text AS channel,
+    n.failed_at,
+    n.failure_reason AS reason
+   FROM notify.notification n
+  WHERE (n.failed_at IS NOT NULL)
+UNION ALL
+ SELECT d.notification_id,
+    d.id AS delivery_id,
+    n.recipient,
+    d.channel,
+    d.failed_at,
+    d.error AS reason
+   FROM (notify.delivery d
+     JOIN notify.notification n ON ((n.id = d.notification_id)))
+  WHERE (d.status = 'failed'::notify.delivery_status);
+
+COMMENT ON VIEW notify.dead_letters IS 'What was given up: notifications parked as faulty, and deliveries out of attempts.';
+
+COMMENT ON COLUMN notify.dead_letters.notification_id IS 'Which notification.';
+
+COMMENT ON COLUMN notify.dead_letters.delivery_id IS 'Which delivery of it; null: the notification itself.';
+
+COMMENT ON COLUMN notify.dead_letters.recipient IS 'Who did not get it.';
+
+COMMENT ON COLUMN notify.dead_letters.channel IS 'Of a delivery.';
+
+COMMENT ON COLUMN notify.dead_letters.failed_at IS 'When it was given up.';
+
+COMMENT ON COLUMN notify.dead_letters.reason IS 'Why.';
+
+ALTER TABLE notify.delivery ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME notify.delivery_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW notify.due AS
+ SELECT n.id,
+    n.recipient,
+    b.title,
+    n.priority,
+    n.due_at,
+    (n.due_at - notify.now()) AS due_in,
+    n.batch_id,
+    b.reference
+   FROM (notify.notification n
+     JOIN notify.batch b ON ((b.id = n.batch_id)))
+  WHERE (n.status = 'pending'::notify.status)
+  ORDER BY n.due_at, n.id;
+
+COMMENT ON VIEW notify.due IS 'Everything pending, the next first. Add a limit: there may be millions.';
+
+COMMENT ON COLUMN notify.due.id IS 'Notification.';
+
+COMMENT ON COLUMN notify.due.recipient IS 'Who receives it.';
+
+COMMENT ON COLUMN notify.due.title IS 'Its title.';
+
+COMMENT ON COLUMN notify.due.priority IS 'low, normal, high or urgent.';
+
+COMMENT ON COLUMN notify.due.due_at IS 'When it is to be sent.';
+
+COMMENT ON COLUMN notify.due.due_in IS 'How long until then; negative: overdue.';
+
+COMMENT ON COLUMN notify.due.batch_id IS 'Its batch.';
+
+COMMENT ON COLUMN notify.due.reference IS 'The caller''s own key.';
+
+CREATE TABLE notify.idempotency (
+    owner text NOT NULL,
+    key text NOT NULL,
+    request_hash bytea NOT NULL,
+    answer jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT idempotency_key_check CHECK (((char_length(key) >= 1) AND (char_length(key) <= 255)))
+);
+
+COMMENT ON TABLE notify.idempotency IS 'First answers, kept so that a repeated request gets the same one.';
+
+COMMENT ON COLUMN notify.idempotency.owner IS 'Whose key it is: an API key (`key:7`) or a database role (`sql:app`).';
+
+COMMENT ON COLUMN notify.idempotency.key IS 'The caller''s Idempotency-Key.';
+
+COMMENT ON COLUMN notify.idempotency.request_hash IS 'SHA-256 of the request; another request under the same key is refused.';
+
+COMMENT ON COLUMN notify.idempotency.answer IS 'What was answered first.';
+
+COMMENT ON COLUMN notify.idempotency.created_at IS 'Kept at least 24 h from then.';
+
+CREATE VIEW notify.lateness AS
+ SELECT date_trunc('minute'::text, sent_at) AS minute,
+    count(*) AS sent,
+    round(((percentile_cont((0.5)::double precision) WITHIN GROUP (ORDER BY ((EXTRACT(epoch FROM (sent_at - due_at)))::double precision)) * (1000)::double precision))::numeric, 1) AS p50_ms,
+    round(((percentile_cont((0.99)::double precision) WITHIN GROUP (ORDER BY ((EXTRACT(epoch FROM (sent_at - due_at)))::double precision)) * (1000)::double precision))::numeric, 1) AS p99_ms,
+    round((max(EXTRACT(epoch FROM (sent_at - due_at))) * (1000)::numeric), 1) AS max_ms
+   FROM notify.notification n
+  WHERE ((sent_at IS NOT NULL) AND (sent_at > (notify.now() - '01:00:00'::interval)))
+  GROUP BY (date_trunc('minute'::text, sent_at))
+  ORDER BY (date_trunc('minute'::text, sent_at)) DESC;
+
+COMMENT ON VIEW notify.lateness IS 'How late notifications left, minute by minute, over the last hour.';
+
+COMMENT ON COLUMN notify.lateness.minute IS 'Start of the minute in which they were sent.';
+
+COMMENT ON COLUMN notify.lateness.sent IS 'How many.';
+
+COMMENT ON COLUMN notify.lateness.p50_ms IS 'Half of them were at most that late, in milliseconds.';
+
+COMMENT ON COLUMN notify.lateness.p99_ms IS '99 of 100 were at most that late, in milliseconds.';
+
+COMMENT ON COLUMN notify.lateness.max_ms IS 'The latest of them, in milliseconds.';
+
+CREATE SEQUENCE notify.mailbox_generation
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE notify.mailbox_generation IS 'Tells a recipient who was deleted and made again from the one before.';
+
+CREATE TABLE notify.mailbox (
+    recipient text NOT NULL COLLATE pg_catalog."C",
+    generation bigint DEFAULT nextval('notify.mailbox_generation'::regclass) NOT NULL,
+    last_seq bigint DEFAULT 0 NOT NULL,
+    unread bigint DEFAULT 0 NOT NULL,
+    acked_seq bigint DEFAULT 0 NOT NULL,
+    floor_seq bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT mailbox_acked CHECK (((acked_seq >= 0) AND (acked_seq <= last_seq))),
+    CONSTRAINT mailbox_floor CHECK (((floor_seq >= 0) AND (floor_seq <= last_seq))),
+    CONSTRAINT mailbox_unread CHECK (((unread >= 0) AND (unread <= last_seq)))
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE notify.mailbox IS 'Where a recipient''s stream stands. Its row lock makes seq order the commit order.';
+
+COMMENT ON COLUMN notify.mailbox.recipient IS 'Whose it is.';
+
+COMMENT ON COLUMN notify.mailbox.generation IS 'Part of the epoch: a new one when the recipient was deleted and made again.';
+
+COMMENT ON COLUMN notify.mailbox.last_seq IS 'Seq of the newest notification in the stream; 0: none yet.';
+
+COMMENT ON COLUMN notify.mailbox.unread IS 'Stored notifications of the stream that were not marked read. Exact at all times.';
+
+COMMENT ON COLUMN notify.mailbox.acked_seq IS 'Up to here a client said that it received.';
+
+COMMENT ON COLUMN notify.mailbox.floor_seq IS 'Up to here retention may have deleted; a cursor below it means reset.';
+
+CREATE TABLE notify.migration (
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE notify.migration IS 'The steps that brought this schema to its version; written by notify migrate alone';
+
+COMMENT ON COLUMN notify.migration.name IS 'procrastinate/<file>, migrations/<file>, or functions and views, which are applied again when they change';
+
+COMMENT ON COLUMN notify.migration.checksum IS 'SHA-256 of the text that was applied';
+
+COMMENT ON COLUMN notify.migration.applied_at IS 'When it was applied, by the clock of the database';
+
+ALTER TABLE notify.notification ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME notify.notification_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW notify.overdue AS
+ SELECT id,
+    recipient,
+    priority,
+    due_at,
+    (notify.now() - due_at) AS lateness,
+    batch_id
+   FROM notify.notification n
+  WHERE ((status = 'pending'::notify.status) AND (due_at <= notify.now()))
+  ORDER BY due_at, id;
+
+COMMENT ON VIEW notify.overdue IS 'Pending though due. A healthy service shows nothing here for longer than a fraction of a second.';
+
+COMMENT ON COLUMN notify.overdue.id IS 'Notification.';
+
+COMMENT ON COLUMN notify.overdue.recipient IS 'Who waits for it.';
+
+COMMENT ON COLUMN notify.overdue.priority IS 'low, normal, high or urgent.';
+
+COMMENT ON COLUMN notify.overdue.due_at IS 'When it should have been sent.';
+
+COMMENT ON COLUMN notify.overdue.lateness IS 'How late it is by now.';
+
+COMMENT ON COLUMN notify.overdue.batch_id IS 'Its batch.';
+
+CREATE TABLE notify.recipient (
+    id text NOT NULL COLLATE pg_catalog."C",
+    time_zone text,
+    locale text,
+    addresses jsonb DEFAULT '{}'::jsonb NOT NULL,
+    preferences jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT recipient_addresses_check CHECK ((jsonb_typeof(addresses) = 'object'::text)),
+    CONSTRAINT recipient_id_printable CHECK ((((octet_length(id) >= 1) AND (octet_length(id) <= 128)) AND (id !~ '[\u0001-\u001f\u007f-\u009f]'::text))),
+    CONSTRAINT recipient_locale_check CHECK ((locale <> ''::text)),
+    CONSTRAINT recipient_preferences_check CHECK ((jsonb_typeof(preferences) = 'object'::text)),
+    CONSTRAINT recipient_time_zone_check CHECK ((time_zone <> ''::text))
+);
+
+COMMENT ON TABLE notify.recipient IS 'Who receives.';
+
+COMMENT ON COLUMN notify.recipient.id IS 'The application''s own id: 1 to 128 bytes, no control characters.';
+
+COMMENT ON COLUMN notify.recipient.time_zone IS 'IANA name; null: UTC.';
+
+COMMENT ON COLUMN notify.recipient.locale IS 'BCP 47 tag; null: none known.';
+
+COMMENT ON COLUMN notify.recipient.addresses IS 'Addresses by channel, as {"email": "ada@example.org"}.';
+
+COMMENT ON COLUMN notify.recipient.preferences IS 'What the recipient wants, as the application defines it.';
+
+COMMENT ON COLUMN notify.recipient.created_at IS 'When it was first registered.';
+
+COMMENT ON COLUMN notify.recipient.updated_at IS 'When something of it last changed.';
+
+CREATE TABLE notify.secret (
+    name text NOT NULL,
+    value text NOT NULL,
+    CONSTRAINT secret_value_check CHECK ((value <> ''::text))
+);
+
+COMMENT ON TABLE notify.secret IS 'Values that every process of the service shares and nobody else reads.';
+
+COMMENT ON COLUMN notify.secret.name IS 'signal_channel: the LISTEN name of the drain''s signals. token_key: signs recipient tokens.';
+
+COMMENT ON COLUMN notify.secret.value IS 'The secret itself.';
+
+CREATE VIEW notify.status_counts AS
+ SELECT s.status,
+    count(n.id) AS notifications,
+    min(n.due_at) AS earliest_due,
+    max(n.due_at) AS latest_due
+   FROM (unnest(enum_range(NULL::notify.status)) s(status)
+     LEFT JOIN notify.notification n ON ((n.status = s.status)))
+  GROUP BY s.status
+  ORDER BY s.status;
+
+COMMENT ON VIEW notify.status_counts IS 'How many notifications stand in each status. Reads every row: for people, not for dashboards that poll.';
+
+COMMENT ON COLUMN notify.status_counts.status IS 'pending, sending, sent, cancelled or failed.';
+
+COMMENT ON COLUMN notify.status_counts.notifications IS 'How many.';
+
+COMMENT ON COLUMN notify.status_counts.earliest_due IS 'Earliest due time among them.';
+
+COMMENT ON COLUMN notify.status_counts.latest_due IS 'Latest due time among them.';
+
+CREATE VIEW notify.stuck AS
+ SELECT 'notification'::text AS what,
+    n.id,
+    n.recipient,
+    NULL::text AS channel,
+    n.due_at AS since,
+        CASE
+            WHEN (EXISTS ( SELECT
+               FROM pg_locks l
+              WHERE ((l.locktype = 'advisory'::text) AND (l.classid = (5477)::oid) AND l.granted))) THEN 'overdue by more than a minute while a drain is running: its row or mailbox may be locked by another session'::text
+            ELSE 'overdue by more than a minute: is a worker running?'::text
+        END AS hint
+   FROM notify.notification n
+  WHERE ((n.status = 'pending'::notify.status) AND (n.due_at < (notify.now() - '00:01:00'::interval)))
+UNION ALL
+ SELECT 'delivery'::text AS what,
+    d.id,
+    n.recipient,
+    d.channel,
+    d.leased_until AS since,
+    'its lease ran out: retry_failed_notifications takes it back'::text AS hint
+   FROM (notify.delivery d
+     JOIN notify.notification n ON ((n.id = d.notification_id)))
+  WHERE ((d.status = 'leased'::notify.delivery_status) AND (d.leased_until < notify.now()))
+UNION ALL
+ SELECT 'delivery'::text AS what,
+    d.id,
+    n.recipient,
+    d.channel,
+    d.due_at AS since,
+    'overdue by more than five minutes: is its channel served?'::text AS hint
+   FROM (notify.delivery d
+     JOIN notify.notification n ON ((n.id = d.notification_id)))
+  WHERE ((d.status = 'pending'::notify.delivery_status) AND (d.due_at < (notify.now() - '00:05:00'::interval)));
+
+COMMENT ON VIEW notify.stuck IS 'What should have moved and did not, with a hint where to look.';
+
+COMMENT ON COLUMN notify.stuck.what IS 'notification or delivery.';
+
+COMMENT ON COLUMN notify.stuck.id IS 'Its id.';
+
+COMMENT ON COLUMN notify.stuck.recipient IS 'Who waits for it.';
+
+COMMENT ON COLUMN notify.stuck.channel IS 'Of a delivery.';
+
+COMMENT ON COLUMN notify.stuck.since IS 'Since when it should have moved.';
+
+COMMENT ON COLUMN notify.stuck.hint IS 'What to look at.';
+
+CREATE TABLE notify.wakeup (
+    at timestamp with time zone NOT NULL,
+    due_from timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE notify.wakeup IS 'Unanswered rings of the alarm clock. They damp duplicates; none of them is needed for correctness, so no unique key makes one caller wait for another.';
+
+COMMENT ON COLUMN notify.wakeup.at IS 'When the drain should look.';
+
+COMMENT ON COLUMN notify.wakeup.due_from IS 'Due time from which it should look: rows that were committed late lie before the ticker''s low-water mark.';
+
+ALTER TABLE ONLY notify.api_key
+    ADD CONSTRAINT api_key_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY notify.api_key
+    ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY notify.attempt
+    ADD CONSTRAINT attempt_pkey PRIMARY KEY (delivery_id, number);
+
+ALTER TABLE ONLY notify.batch
+    ADD CONSTRAINT batch_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY notify.channel
+    ADD CONSTRAINT channel_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY notify.delivery
+    ADD CONSTRAINT delivery_notification_id_channel_key UNIQUE (notification_id, channel);
+
+ALTER TABLE ONLY notify.delivery
+    ADD CONSTRAINT delivery_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY notify.idempotency
+    ADD CONSTRAINT idempotency_pkey PRIMARY KEY (owner, key);
+
+ALTER TABLE ONLY notify.mailbox
+    ADD CONSTRAINT mailbox_pkey PRIMARY KEY (recipient);
+
+ALTER TABLE ONLY notify.migration
+    ADD CONSTRAINT migration_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY notify.notification
+    ADD CONSTRAINT notification_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY notify.recipient
+    ADD CONSTRAINT recipient_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY notify.secret
+    ADD CONSTRAINT secret_pkey PRIMARY KEY (name);
+
+CREATE INDEX batch_reference ON notify.batch USING btree (reference) WHERE (reference IS NOT NULL);
+
+CREATE INDEX delivery_due ON notify.delivery USING btree (channel, due_at, id) WHERE (status = 'pending'::notify.delivery_status);
+
+CREATE INDEX delivery_failed ON notify.delivery USING btree (failed_at) WHERE (status = 'failed'::notify.delivery_status);
+
+CREATE INDEX delivery_leased ON notify.delivery USING btree (leased_until) WHERE (status = 'leased'::notify.delivery_status);
+
+CREATE INDEX idempotency_created ON notify.idempotency USING btree (created_at);
+
+CREATE INDEX notification_batch ON notify.notification USING btree (batch_id);
+
+CREATE INDEX notification_cancelled ON notify.notification USING btree (cancelled_at) WHERE (cancelled_at IS NOT NULL);
+
+CREATE INDEX notification_due ON notify.notification USING btree (priority, due_at, id) WHERE (status = 'pending'::notify.status);
+
+CREATE INDEX notification_failed ON notify.notification USING btree (failed_at) WHERE (failed_at IS NOT NULL);
+
+CREATE INDEX notification_sent ON notify.notification USING btree (sent_at) WHERE (sent_at IS NOT NULL);
+
+CREATE UNIQUE INDEX notification_stream ON notify.notification USING btree (recipient, seq);
+
+CREATE INDEX wakeup_at ON notify.wakeup USING btree (at);
+
+CREATE CONSTRAINT TRIGGER batch_rings AFTER INSERT ON notify.batch DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION notify.ring_at_commit();
+
+CREATE CONSTRAINT TRIGGER notification_rings AFTER UPDATE OF due_at ON notify.notification DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.status = 'pending'::notify.status)) EXECUTE FUNCTION notify.ring_at_commit();
+
+ALTER TABLE ONLY notify.attempt
+    ADD CONSTRAINT attempt_delivery_id_fkey FOREIGN KEY (delivery_id) REFERENCES notify.delivery(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY notify.delivery
+    ADD CONSTRAINT delivery_channel_fkey FOREIGN KEY (channel) REFERENCES notify.channel(name);
+
+ALTER TABLE ONLY notify.delivery
+    ADD CONSTRAINT delivery_notification_id_fkey FOREIGN KEY (notification_id) REFERENCES notify.notification(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY notify.mailbox
+    ADD CONSTRAINT mailbox_recipient_fkey FOREIGN KEY (recipient) REFERENCES notify.recipient(id);
+
+ALTER TABLE ONLY notify.notification
+    ADD CONSTRAINT notification_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES notify.batch(id);
+
+ALTER TABLE ONLY notify.notification
+    ADD CONSTRAINT notification_recipient_fkey FOREIGN KEY (recipient) REFERENCES notify.mailbox(recipient);
