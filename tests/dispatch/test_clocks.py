@@ -42,7 +42,7 @@ async def _sent(db: Db, *ids: int, timeout: float = 10.0) -> None:
 
 async def _none_left(db: Db) -> None:
     async def look() -> bool:
-        return value(db, JOBS) == 0
+        return bool(value(db, JOBS) == 0)
 
     await until_async(look, what="jobs done and deleted")
 

@@ -62,11 +62,11 @@ async def _asleep(db: Db) -> int:
 
 async def test_what_is_due_at_the_start_is_sent(db: Db, sleepy: Ticker) -> None:
     ids = schedule_ids(db, "ada", "bob")
-    assert not sleepy.alive
+    alive = [sleepy.alive]
     async with running(sleepy):
         await until_async(_sent(db, *ids))
-        assert sleepy.alive
-    assert not sleepy.alive
+        alive.append(sleepy.alive)
+    assert [*alive, sleepy.alive] == [False, True, False]
 
 
 async def test_it_sleeps_to_the_instant(db: Db, sleepy: Ticker) -> None:
