@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from notify import AsyncNotificationScheduler, NotificationScheduler
+from notify import AsyncNotificationScheduler, InvalidValue, NotificationScheduler
 
 Kind = Literal["sync", "async"]
 KINDS: tuple[Kind, ...] = ("sync", "async")
@@ -29,3 +29,12 @@ class Either:
             return await result if inspect.isawaitable(result) else result
 
         return call
+
+
+async def refusal_of(call: Awaitable[Any], shown: str) -> InvalidValue:
+    """What the call was refused with; it must be. `shown` says which one this is."""
+    try:
+        accepted = await call
+    except InvalidValue as refusal:
+        return refusal
+    raise AssertionError(f"accepted: {shown}: {accepted!r:.100}")

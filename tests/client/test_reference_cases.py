@@ -202,9 +202,7 @@ async def test_upsert_recipient(client: Either, shared: Db) -> None:
     name = f"cleo:{client.kind}"
     assert await client.upsert_recipient(name, time_zone="Europe/Berlin", addresses={"email": "c@example.org"}) is True
     assert await client.upsert_recipient(name, locale="de", preferences={"quiet": True}) is False
-    row = one(
-        shared, "select time_zone, locale, addresses, preferences from notify.recipient where id = %s", name
-    )
+    row = one(shared, "select time_zone, locale, addresses, preferences from notify.recipient where id = %s", name)
     assert row == {
         "time_zone": "Europe/Berlin",
         "locale": "de",
