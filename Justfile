@@ -11,9 +11,9 @@ check:
     mypy
     lint-imports
 
-# the whole suite, over an embedded Postgres
+# the whole suite, each core over its own embedded Postgres
 test *args:
-    pytest "$@"
+    pytest -n auto --maxprocesses 8 --dist loadfile "$@"
 
 fmt:
     ruff format .

@@ -70,8 +70,7 @@ class Lives(RuleBasedStateMachine):
             "truncate notify.recipient, notify.mailbox, notify.batch, notify.notification, notify.wakeup cascade"
         )
         self.db.execute("truncate notify_jobs.procrastinate_jobs cascade")
-        for id in PEOPLE:
-            self.act(lambda id=id: self.client.upsert_recipient(id))
+        self.act(lambda: [self.client.upsert_recipient(id) for id in PEOPLE])
 
     def act(self, work: Callable[[], T]) -> T:
         with self.db.transaction():

@@ -98,6 +98,7 @@ class _Listener:
         self._recipient = recipient
         self._since = since
         self._json = json
+        self._server: str | None = None
         self._epoch = ""
         self._greeted = False
         self._failures = 0
@@ -138,7 +139,8 @@ class _Listener:
 
     def _address(self) -> str:
         # Looked up each time: `notify up` may have come back at another port.
-        base = server_url(self._settings).replace("http", "ws", 1)
+        self._server = server_url(self._settings, self._server)
+        base = self._server.replace("http", "ws", 1)
         query = f"?since={quote(self._since, safe=':')}" if self._since else ""
         return f"{base}/ws{query}"
 

@@ -66,12 +66,17 @@ def serving(data_dir: Path) -> Serving | None:
     return found
 
 
-def server_url(settings: Settings) -> str:
-    """Where commands find the server: the setting, else where `notify up` serves, else host and port."""
+def server_url(settings: Settings, last: str | None = None) -> str:
+    """Where commands find the server: the setting, else where `notify up` serves, else host and port.
+
+    `last` is where it was found before: while it is away, whoever listens on host and port may be a stranger.
+    """
     if settings.url is not None:
         return settings.url.rstrip("/")
     found = serving(Path(settings.data_dir))
-    return found.url if found is not None else url_of(reachable(settings.host), settings.port)
+    if found is not None:
+        return found.url
+    return last or url_of(reachable(settings.host), settings.port)
 
 
 def url_of(host: str, port: int) -> str:
