@@ -21,7 +21,9 @@ begin
     v_ids := v_ids || array(
       select n.id from notify.notification n
       where n.status = 'pending' and n.priority = v_priority and n.due_at >= v_from and n.due_at <= v_now
-        and n.recipient <> all (p_avoid) and n.id <> all (p_quarantine)
+        -- Not `<> all`: a subquery is hashed, and thousands may be locked.
+        and n.recipient not in (select a.recipient from unnest(p_avoid) as a (recipient))
+        and n.id not in (select q.id from unnest(p_quarantine) as q (id))
       order by n.due_at, n.id
       limit p_max - cardinality(v_ids)
       for no key update skip locked
@@ -163,8 +165,10 @@ begin
   picked := 0; sent := 0; sending := 0; expired := 0; busy := '{}'; left_due := false;
   due_from := p_due_from;
   looked_at := notify.now();
-  -- More than two drains at once gain nothing and make chunks slower.
-  crowded := p_only is null and not (pg_try_advisory_xact_lock(5477, 1) or pg_try_advisory_xact_lock(5477, 2));
+  -- More than two drains at once gain nothing and make chunks slower. A look from the beginning has a place of its own,
+  -- as what lies below the others' marks is sent by no other.
+  crowded := p_only is null and not (pg_try_advisory_xact_lock(5477, 1) or pg_try_advisory_xact_lock(5477, 2)
+    or (p_due_from is null and pg_try_advisory_xact_lock(5477, 3)));
   if crowded then
     return;
   end if;
@@ -199,4 +203,4 @@ begin
 end
 $$;
 comment on function notify.drain(integer, timestamptz, text[], bigint[], bigint[], boolean, boolean) is
-  'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked.';
+  'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining, or three where p_due_from is null; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked.';

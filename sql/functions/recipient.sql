@@ -81,6 +81,11 @@ begin
   v_changed := array(select c.id from notify.changed_recipients(p_rows, p_replace) c order by c.id);
   if cardinality(v_changed) > 0 then
     perform from notify.recipient r where r.id = any (v_changed) order by r.id for no key update;
+    -- Each part may be small, and what has been merged large.
+    if exists (select from notify.changed_recipients(p_rows, p_replace) c
+               where octet_length(c.addresses::text) + octet_length(c.preferences::text) > 16384) then
+      perform notify.refuse('NT003', 'recipients', 'a recipient''s addresses and preferences have more than 16384 bytes together');
+    end if;
     update notify.recipient r
     set time_zone = c.time_zone, locale = c.locale, addresses = c.addresses, preferences = c.preferences, updated_at = v_now
     from notify.changed_recipients(p_rows, p_replace) c
@@ -102,15 +107,38 @@ $$;
 comment on function notify.upsert_recipient(text, text, text, jsonb, jsonb) is
   'Registers a recipient, or updates what is given and leaves the rest. Returns whether it was new.';
 
+create or replace function notify.hold_recipient(p_id text) returns boolean
+language plpgsql as $$
+begin
+  perform from notify.notification n where n.recipient = p_id order by n.id for update nowait;
+  perform from notify.mailbox m where m.recipient = p_id for update nowait;
+  -- From here no notification can be added; those that came meanwhile are locked here.
+  perform from notify.notification n where n.recipient = p_id order by n.id for update nowait;
+  return true;
+exception when lock_not_available then
+  return false;
+end
+$$;
+comment on function notify.hold_recipient(text) is
+  'Locks a recipient''s mailbox and all notifications, or, where another session holds any of them, nothing: false. Who asks may thus try again without keeping anybody waiting meanwhile.';
+
 create or replace function notify.delete_recipient(p_id text) returns boolean
 language plpgsql as $$
 declare
+  v_pause double precision := 0.01;
+  v_patience double precision := 0;
   v_batches bigint[];
 begin
   perform set_config('synchronous_commit', 'on', true);
-  perform from notify.notification n where n.recipient = p_id order by n.id for update;
-  -- From here no new notification can refer to the mailbox; those that came meanwhile are seen below.
-  perform from notify.mailbox m where m.recipient = p_id for update;
+  -- A caller's open transaction may hold what this needs, and may next need what this holds. So it waits empty-handed.
+  while not notify.hold_recipient(p_id) loop
+    if v_patience >= 2 then
+      raise lock_not_available using message = 'another transaction holds what belongs to this recipient';
+    end if;
+    perform pg_sleep(v_pause);
+    v_patience := v_patience + v_pause;
+    v_pause := least(2 * v_pause, 0.32);
+  end loop;
   with gone as (delete from notify.notification n where n.recipient = p_id returning n.batch_id)
   select array_agg(distinct g.batch_id order by g.batch_id) into v_batches from gone g;
   perform notify.delete_empty_batches(v_batches);
@@ -120,4 +148,4 @@ begin
 end
 $$;
 comment on function notify.delete_recipient(text) is
-  'Deletes a recipient with the whole stream and all that was pending. Returns whether there was one.';
+  'Deletes a recipient with the whole stream and all that was pending. Returns whether there was one. While another transaction holds any of it, tries again for two seconds, then raises lock_not_available (55P03).';

@@ -109,6 +109,7 @@ create table notify.recipient (
   preferences jsonb not null default '{}' check (jsonb_typeof(preferences) = 'object'),
   created_at timestamptz not null,
   updated_at timestamptz not null,
+  constraint recipient_small check (octet_length(addresses::text) + octet_length(preferences::text) <= 16384),
   -- Signals separate their fields by control characters, so ids must not contain any.
   constraint recipient_id_printable check (octet_length(id) between 1 and 128 and id !~ '[\u0001-\u001f\u007f-\u009f]')
 );

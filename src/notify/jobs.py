@@ -6,6 +6,8 @@ and the sweep do not also see to. Procrastinate's tables live in the schema noti
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,7 +18,8 @@ from psycopg import AsyncConnection
 
 from notify import upkeep
 from notify.config import Settings
-from notify.dispatch import Quarantine, Ticker, drain_all
+from notify.dispatch import Ticker, drain_all
+from notify.drain import Pass
 from notify.errors import InvalidValue
 from notify.postgres.pool import Pool, configure, connect, conninfo
 from notify.upkeep import Statistics
@@ -25,6 +28,8 @@ log = structlog.get_logger("notify.jobs")
 
 DISPATCH_QUEUE = "notify_dispatch"
 TASKS_QUEUE = "notify_tasks"
+# Seconds between the tries of a dispatch job that others crowd out; then it is the sweep's.
+_TURNS = (0.05, 0.1, 0.2, 0.4, 0.8)
 _SEARCH_PATH = "select set_config('search_path', 'notify_jobs', false)"
 
 Task = Callable[..., Awaitable[Statistics]]
@@ -45,15 +50,17 @@ class Runtime:
         self.settings = settings
         self.pool = pool
         self.ticker = ticker
-        self.quarantine = Quarantine()
-        self.swept_at = 0.0
+        self.swept_at = -math.inf
+        self._sweeping = asyncio.Lock()
 
     async def sweep(self) -> None:
         """Sweep, unless this process has just done so: the ticker and the periodic job both ask for it."""
-        if time.monotonic() - self.swept_at < self.settings.sweep_seconds / 2:
-            return
-        self.swept_at = time.monotonic()
-        await self.run("sweep", settings=self.settings)
+        async with self._sweeping:
+            started = time.monotonic()
+            if started - self.swept_at < self.settings.sweep_seconds / 2:
+                return
+            await self.run("sweep", settings=self.settings, quarantine=self.ticker.quarantine)
+            self.swept_at = started
 
     async def run(self, task: str, **arguments: Any) -> Statistics:
         """Run one of TASKS on a connection of the pool, and log what it did."""
@@ -122,10 +129,21 @@ def _add_dispatch(app: App) -> None:
             runtime.ticker.wake()
             return
         async with runtime.pool.connection() as connection:
-            done = await drain_all(connection, runtime.quarantine, max_rows=runtime.settings.drain_chunk)
+            done = await _drain_in_turn(connection, runtime)
             # What is due within this second but not yet has no alarm clock of its own.
             await upkeep.plan(connection)
         log.info("drained by job", second=second, sent=done.sent, sending=done.sending, expired=done.expired)
+
+
+async def _drain_in_turn(connection: AsyncConnection[Any], runtime: Runtime) -> Pass:
+    """Drain; while others do, they may not see what this job was made for, so it tries again for a while."""
+    pauses = iter(_TURNS)
+    while True:
+        done = await drain_all(connection, runtime.ticker.quarantine, max_rows=runtime.settings.drain_chunk)
+        pause = next(pauses, None)
+        if pause is None or not done.crowded:
+            return done
+        await asyncio.sleep(pause)
 
 
 def _add_periodic(app: App, settings: Settings) -> None:

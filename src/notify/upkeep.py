@@ -11,8 +11,9 @@ import msgspec
 from psycopg import AsyncConnection
 
 from notify.config import Settings
-from notify.dispatch import Quarantine, drain_all
+from notify.dispatch import drain_all
 from notify.errors import InvalidValue
+from notify.faults import Quarantine
 from notify.postgres.queries import one
 
 Statistics = dict[str, int]
@@ -34,10 +35,12 @@ class Deleted(msgspec.Struct, frozen=True):
     batches: int
 
 
-async def sweep(connection: AsyncConnection[Any], settings: Settings) -> Statistics:
+async def sweep(
+    connection: AsyncConnection[Any], settings: Settings, quarantine: Quarantine | None = None
+) -> Statistics:
     """Send what is overdue, from the beginning and not from a low-water mark; plan the coming minute's dispatch
-    jobs; delete what nobody needs any more."""
-    drained = await drain_all(connection, Quarantine(), max_rows=settings.drain_chunk)
+    jobs; delete what nobody needs any more. `quarantine` is that of the process' ticker."""
+    drained = await drain_all(connection, quarantine or Quarantine(), max_rows=settings.drain_chunk)
     planned = await plan(connection)
     tidied = await tidy(connection, keep_hours=settings.idempotency_hours, max_rows=10 * _BATCH)
     return {

@@ -26,9 +26,11 @@ from helpers.rows import (
     statuses,
     value,
 )
-from notify import dispatch
-from notify.dispatch import Pass, Quarantine, drain_all
+from notify import faults
+from notify.dispatch import drain_all
+from notify.drain import Pass
 from notify.errors import NotifyError
+from notify.faults import Quarantine
 
 Conn = AsyncConnection[Any]
 Spoil = Callable[..., None]
@@ -90,7 +92,7 @@ async def test_quarantine_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     quarantine = Quarantine()
     quarantine.add(1)
     assert quarantine.ids() == [1]
-    monkeypatch.setattr(dispatch, "_QUARANTINE_SECONDS", -1.0)
+    monkeypatch.setattr(faults, "_QUARANTINE_SECONDS", -1.0)
     quarantine.add(2)
     assert quarantine.ids() == [1]
 
@@ -100,7 +102,7 @@ async def test_a_full_quarantine_ends_the_pass(
 ) -> None:
     ids = [schedule_ids(db, "ada")[0] for _ in range(10)]
     spoil(*ids[:6], statuses=("sent", "failed"))
-    monkeypatch.setattr(dispatch, "_MOST_QUARANTINED", 3)
+    monkeypatch.setattr(faults, "_MOST_QUARANTINED", 3)
     done = await _all(conn)
     assert (done.sent, done.complete) == (4, False)
 
@@ -170,21 +172,88 @@ async def test_a_faulty_row_behind_a_chunk_of_locked_ones(conn: Conn, db: Db, ho
 
 async def test_a_faulty_row_that_a_late_ring_told_of(conn: Conn, db: Db, connect: Connect, spoil: Spoil) -> None:
     caller = connect(autocommit=False)
-    (id,) = schedule_ids(caller, "ada")
+    ids = schedule_ids(caller, "ada", "bob")
     move_clock(caller, "1 minute")
     caller.commit()
-    spoil(id)
+    spoil(ids[0])
     await conn.execute("select set_config('notify.clock_offset', '1 minute', false)")
     done = await _all(conn, due_from=soon(db, "58 seconds"))
-    assert (done.parked, done.complete) == (1, True)
+    assert (done.sent, done.parked, done.complete) == (1, 1, True)
+
+
+async def test_a_late_commit_of_many_chunks(conn: Conn, db: Db, connect: Connect) -> None:
+    caller = connect(autocommit=False)
+    for _ in range(5):
+        schedule(caller, "ada", "bob")
+    move_clock(caller, "1 minute")
+    caller.commit()
+    await conn.execute("select set_config('notify.clock_offset', '1 minute', false)")
+    done = await _all(conn, due_from=soon(db, "58 seconds"), max_rows=3)
+    assert (done.sent, done.complete) == (10, True)
+
+
+async def test_where_nothing_goes_out_nothing_is_parked(conn: Conn, db: Db, spoil: Spoil) -> None:
+    ids = [id for _ in range(4) for id in schedule_ids(db, "ada", "bob")]
+    spoil(*ids)
+    quarantine = Quarantine()
+    done = await _all(conn, quarantine)
+    assert (done.moved, done.complete) == (0, False)
+    assert set(statuses(db, ids)) == {"pending"}
+    assert quarantine.ids() == ids
+    tries = value(db, "select last_value from notify.tries")
+    (healthy,) = schedule_ids(db, "ada")
+    assert (await _all(conn, quarantine)).sent == 1
+    assert value(db, "select last_value from notify.tries") == tries
+    # A minute later it is known whose fault it is: something else went out after they failed.
+    for held in quarantine._held.values():
+        held.until -= 61
+    assert (await _all(conn, quarantine)).parked == 8
+    assert statuses(db, [healthy, *ids]) == ["sent", *["failed"] * 8]
+
+
+async def test_a_fault_of_everything_is_not_tried_row_by_row(
+    conn: Conn, db: Db, spoil: Spoil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [schedule_ids(db, "ada")[0] for _ in range(64)]
+    spoil(*ids)
+    monkeypatch.setattr(faults, "_MOST_FAULTS", 4)
+    quarantine = Quarantine()
+    assert not (await _all(conn, quarantine)).complete
+    assert quarantine.ids() == ids[:4]
+    assert value(db, "select last_value from notify.tries") < 12
+
+
+async def test_without_the_channels_name_it_sends_without_signals(conn: Conn, db: Db) -> None:
+    ids = schedule_ids(db, "ada", "bob")
+    db.execute("delete from notify.secret where name = 'signal_channel'")
+    done = await _all(conn)
+    assert (done.sent, done.parked, done.signal) == (2, 0, False)
+    assert statuses(db, ids) == ["sent", "sent"]
+
+
+async def test_thousands_of_locked_mailboxes_hold_up_nobody_else(conn: Conn, db: Db, holder: Db) -> None:
+    schedule(db, *(str(n) for n in range(2500)), unknown_recipients="create")
+    (free,) = schedule_ids(db, "ada")
+    holder.execute("select from notify.mailbox where recipient <> 'ada' for update")
+    done = await _all(conn)
+    assert (done.sent, done.complete) == (1, False)
+    assert statuses(db, [free]) == ["sent"]
 
 
 async def test_others_draining_is_told(conn: Conn, db: Db, connect: Connect) -> None:
     for _ in range(2):
         drain(connect(autocommit=False))
     schedule(db, "ada")
-    done = await _all(conn)
-    assert (done.sent, done.complete) == (0, False)
+    done = await _all(conn, due_from=soon(db, "-1 minute"))
+    assert (done.sent, done.complete, done.crowded) == (0, False, True)
+
+
+async def test_a_look_from_the_beginning_has_a_place_of_its_own(conn: Conn, db: Db, connect: Connect) -> None:
+    for _ in range(2):
+        drain(connect(autocommit=False), p_due_from=soon(db, "-1 minute"))
+    (id,) = schedule_ids(db, "ada")
+    assert (await _all(conn)).sent == 1
+    assert statuses(db, [id]) == ["sent"]
 
 
 @pytest.mark.parametrize("code", ["40001", "40P01", "55P03", "53200", "57014", "XX000"])

@@ -15,7 +15,8 @@ from helpers.rows import Db, column, one, schedule_ids, soon, statuses, value
 from helpers.wait import until_async
 from notify import dispatch
 from notify.config import Settings
-from notify.dispatch import Pass, Ticker
+from notify.dispatch import Ticker
+from notify.drain import Pass
 from notify.supervise import supervise
 
 LONG = 60.0

@@ -63,14 +63,18 @@ def test_the_numbers_of_a_drain_that_died_are_given_again(db: Db, holder: Db) ->
 
 def test_a_third_drain_is_crowded_out_but_not_one_by_hand(db: Db, holder: Db, connect: Connect) -> None:
     (id,) = schedule_ids(db, "ada", scheduled_at=soon(db))
-    drain(holder)
+    mark = soon(db, "-1 minute")
+    drain(holder, p_due_from=mark)
     other = connect(autocommit=False)
-    assert not drain(other)["crowded"]
-    done = drain(db)
+    assert not drain(other, p_due_from=mark)["crowded"]
+    done = drain(db, p_due_from=mark)
     assert (done["crowded"], done["picked"], done["next_due_in"]) == (True, 0, None)
     assert call_one(db, "send", p_id=id)["sent"]
+    sweeping = connect(autocommit=False)
+    assert not drain(sweeping)["crowded"]
+    assert drain(db)["crowded"]
     other.commit()
-    assert not drain(db)["crowded"]
+    assert not drain(db, p_due_from=mark)["crowded"]
 
 
 def test_cancel_before_drain_wins(db: Db, holder: Db) -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from notify.config import Settings
 from notify.errors import NotifyError
+from notify.postgres.system_user import open_private
 
 
 class InUse(NotifyError):
@@ -32,7 +33,7 @@ class Serving(msgspec.Struct, frozen=True):
 def held(data_dir: Path) -> Iterator[None]:
     """Make the directory and keep others from serving it. Raises InUse if somebody does."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (data_dir / "up.lock").open("w") as lock:
+    with open_private(data_dir / "up.lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -31,6 +31,7 @@ from psycopg.conninfo import make_conninfo
 from notify.postgres import postmaster
 from notify.postgres.launch import SUPERUSER, Child, bin_dir, end, launch, wait_until_ready
 from notify.postgres.postmaster import SOCKET_PREFIX, Postmaster
+from notify.postgres.system_user import open_private
 
 __all__ = ["DATABASE", "Embedded", "bin_dir", "running", "start"]
 
@@ -130,7 +131,7 @@ def _find(data_dir: Path, deadline: float) -> Embedded | None:
 
 @contextmanager
 def _one_at_a_time(data_dir: Path) -> Iterator[None]:
-    with (data_dir / "start.lock").open("w") as lock:
+    with open_private(data_dir / "start.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # let go with the file, also by a killed process
         yield
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from notify.errors import EmbeddedError
 from notify.postgres import postmaster
 from notify.postgres.postmaster import SOCKET_PREFIX, Postmaster
-from notify.postgres.system_user import give, identity, let_in, popen_options
+from notify.postgres.system_user import give, identity, let_in, open_private, popen_options
 
 SUPERUSER = "postgres"
 
@@ -139,7 +139,7 @@ def _bring_up(
     if log.exists() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
     while True:
-        with log.open("ab") as output:
+        with open_private(log, "ab") as output:
             begin = output.tell()
             child = subprocess.Popen(command, stdout=output, stderr=output, **popen_options(user))
         try:

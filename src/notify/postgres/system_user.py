@@ -12,7 +12,7 @@ import pwd
 import stat
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from notify.errors import EmbeddedError
 
@@ -58,6 +58,11 @@ def give(path: Path, user: pwd.struct_passwd | None) -> None:
     """Make the user the owner of a file or an empty directory."""
     if user is not None:
         os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def open_private(path: Path, mode: str) -> IO[Any]:
+    """Open a file; if that makes it, nobody but its owner may open it. The server writes to what it inherits."""
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 def _made() -> pwd.struct_passwd:

@@ -1,0 +1,147 @@
+"""A chunk that fails: halved down to the rows at fault, so that they stop nobody else.
+
+A row is parked (`failed`, with its reason) only where others go out: then the fault is its own. Where nothing goes
+out, the fault may be everything's, and what is due must not be lost to it; such rows are left alone for a minute.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+import psycopg
+import structlog
+from psycopg import AsyncConnection
+
+from notify.drain import Pass, drain_anyway, sqlstate_of
+from notify.errors import NotifyError
+from notify.postgres.queries import one
+
+log = structlog.get_logger("notify.faults")
+
+# How long a row is left alone, and how many of them.
+_QUARANTINE_SECONDS = 60.0
+_MOST_QUARANTINED = 1000
+# So many single rows may fail, and none go out, before the rest of a chunk is left for the next pass.
+_MOST_FAULTS = 100
+# Connection, resources, operator, system, rollback, lock and schema errors: no single row is at fault.
+_PASSING = ("08", "53", "57", "58", "40", "55", "25", "42", "XX")
+
+
+class _Held(msgspec.Struct):
+    until: float
+    others_went: bool = False
+
+
+class Quarantine:
+    """Rows that failed and are not parked: left alone for a while, and remembered when that is over."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, _Held] = {}
+
+    def add(self, id: int) -> None:
+        """Leave it alone from now on."""
+        self._held.pop(id, None)
+        while len(self._held) >= _MOST_QUARANTINED:
+            self._held.pop(next(iter(self._held)))
+        self._held[id] = _Held(time.monotonic() + _QUARANTINE_SECONDS)
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would set the oldest of them free."""
+        return len(self.ids()) >= _MOST_QUARANTINED
+
+    def ids(self) -> list[int]:
+        """Those to be left alone now."""
+        now = time.monotonic()
+        return [id for id, held in self._held.items() if held.until > now]
+
+    def others_went(self) -> None:
+        """Something was sent after these failed."""
+        for held in self._held.values():
+            held.others_went = True
+
+    def is_guilty(self, id: int) -> bool:
+        """Whether it failed before, and others were sent since."""
+        held = self._held.get(id)
+        return held is not None and held.others_went
+
+    def forget(self, id: int) -> None:
+        """It is parked."""
+        self._held.pop(id, None)
+
+
+class _Fault(msgspec.Struct, frozen=True):
+    id: int
+    error: Exception
+
+    @property
+    def reason(self) -> str:
+        return str(self.error).partition("\n")[0]
+
+
+async def isolate(connection: AsyncConnection[Any], ids: list[int], quarantine: Quarantine, total: Pass) -> None:
+    """Send these rows in halves; what fails alone is parked, or left alone where nothing goes out.
+
+    Raises the psycopg.Error of what is no row's fault.
+    """
+    went = total.went
+    faults: list[_Fault] = []
+    await _halve(connection, ids, faults, total, went)
+    if total.went > went:
+        quarantine.others_went()
+    for fault in faults:
+        if total.went > went or quarantine.is_guilty(fault.id):
+            await _park(connection, fault, quarantine, total)
+        else:
+            _leave(fault, quarantine)
+
+
+async def park(connection: AsyncConnection[Any], id: int, reason: str) -> bool:
+    """Put a notification that cannot be sent aside as failed; False if it is not pending any more."""
+    return await one(connection, "park", bool, id=id, reason=reason)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether no row is at fault, and the same may work later."""
+    sqlstate = sqlstate_of(error)
+    return sqlstate is None or sqlstate.startswith(_PASSING)
+
+
+async def _halve(
+    connection: AsyncConnection[Any], ids: list[int], faults: list[_Fault], total: Pass, went: int
+) -> None:
+    if total.went == went and len(faults) >= _MOST_FAULTS:
+        return
+    try:
+        total.add(await drain_anyway(connection, total, only=ids))
+    except (psycopg.Error, NotifyError) as error:
+        if is_passing(error):
+            raise
+        if len(ids) == 1:
+            faults.append(_Fault(ids[0], error))
+            return
+        middle = len(ids) // 2
+        await _halve(connection, ids[:middle], faults, total, went)
+        await _halve(connection, ids[middle:], faults, total, went)
+
+
+async def _park(connection: AsyncConnection[Any], fault: _Fault, quarantine: Quarantine, total: Pass) -> None:
+    try:
+        await park(connection, fault.id, fault.reason)
+    except (psycopg.Error, NotifyError) as error:
+        if is_passing(error):
+            raise
+        _leave(fault, quarantine)
+        return
+    quarantine.forget(fault.id)
+    total.parked += 1
+    log.error("notification parked as faulty", id=fault.id, reason=fault.reason)
+
+
+def _leave(fault: _Fault, quarantine: Quarantine) -> None:
+    quarantine.add(fault.id)
+    log.error(
+        "a notification can be neither sent nor parked; left alone for a minute", id=fault.id, reason=fault.reason
+    )
