@@ -12,6 +12,10 @@ begin
       perform notify.refuse('NT001', 'preferences', 'preferences must be a JSON object');
     elsif octet_length(v_row::text) > 16384 then
       perform notify.refuse('NT003', 'recipients', 'a recipient has more than 16384 bytes');
+    elsif notify.is_deep(v_row -> 'addresses') then
+      perform notify.refuse('NT003', 'addresses', 'addresses is nested deeper than 64 levels');
+    elsif notify.is_deep(v_row -> 'preferences') then
+      perform notify.refuse('NT003', 'preferences', 'preferences is nested deeper than 64 levels');
     elsif v_row ->> 'locale' !~ '^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$' then
       perform notify.refuse('NT001', 'locale', 'locale must be a language tag such as de or pt-BR');
     end if;
@@ -122,30 +126,31 @@ $$;
 comment on function notify.hold_recipient(text) is
   'Locks a recipient''s mailbox and all notifications, or, where another session holds any of them, nothing: false. Who asks may thus try again without keeping anybody waiting meanwhile.';
 
-create or replace function notify.delete_recipient(p_id text) returns boolean
+create or replace function notify.delete_recipient(id text) returns boolean
 language plpgsql as $$
 declare
+  -- As for any other lock; 0 means no limit.
+  v_patience double precision := nullif(extract(epoch from current_setting('lock_timeout')::interval), 0);
   v_pause double precision := 0.01;
-  v_patience double precision := 0;
   v_batches bigint[];
 begin
   perform set_config('synchronous_commit', 'on', true);
   -- A caller's open transaction may hold what this needs, and may next need what this holds. So it waits empty-handed.
-  while not notify.hold_recipient(p_id) loop
-    if v_patience >= 2 then
+  while not notify.hold_recipient(delete_recipient.id) loop
+    if v_patience <= 0 then
       raise lock_not_available using message = 'another transaction holds what belongs to this recipient';
     end if;
     perform pg_sleep(v_pause);
-    v_patience := v_patience + v_pause;
+    v_patience := v_patience - v_pause;
     v_pause := least(2 * v_pause, 0.32);
   end loop;
-  with gone as (delete from notify.notification n where n.recipient = p_id returning n.batch_id)
+  with gone as (delete from notify.notification n where n.recipient = delete_recipient.id returning n.batch_id)
   select array_agg(distinct g.batch_id order by g.batch_id) into v_batches from gone g;
   perform notify.delete_empty_batches(v_batches);
-  delete from notify.mailbox m where m.recipient = p_id;
-  delete from notify.recipient r where r.id = p_id;
+  delete from notify.mailbox m where m.recipient = delete_recipient.id;
+  delete from notify.recipient r where r.id = delete_recipient.id;
   return found;
 end
 $$;
 comment on function notify.delete_recipient(text) is
-  'Deletes a recipient with the whole stream and all that was pending. Returns whether there was one. While another transaction holds any of it, tries again for two seconds, then raises lock_not_available (55P03).';
+  'Deletes a recipient with the whole stream and all that was pending. Returns whether there was one. While another transaction holds any of it, tries again as long as lock_timeout says, then raises lock_not_available (55P03).';

@@ -27,6 +27,8 @@ begin
   elsif octet_length(p_data::text) > 16384
     and octet_length(replace(replace(p_data::text, '": ', '":'), ', ', ',')) > 16384 then
     perform notify.refuse('NT003', 'data', 'data has more than 16384 bytes');
+  elsif notify.is_deep(p_data) then
+    perform notify.refuse('NT003', 'data', 'data is nested deeper than 64 levels');
   end if;
   if p_reference is not null and char_length(p_reference) not between 1 and 200 then
     perform notify.refuse('NT001', 'reference', 'reference must have 1 to 200 characters');

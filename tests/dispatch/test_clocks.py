@@ -156,4 +156,4 @@ async def test_a_dispatch_job_wakes_the_ticker_or_drains(
         await _none_left(db)
     assert statuses(db, ids) == (["pending"] if alive else ["sent"])
     assert bool(woken) is alive
-    assert call_one(db, "send", p_id=ids[0])["sent"] is alive
+    assert call_one(db, "send", id=ids[0])["sent"] is alive

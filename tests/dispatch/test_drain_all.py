@@ -263,7 +263,7 @@ async def test_what_is_no_rows_fault_is_raised_and_nothing_parked(conn: Conn, db
     with pytest.raises((psycopg.Error, NotifyError)):
         await _all(conn)
     assert statuses(db, [id]) == ["pending"]
-    assert call_one(db, "cancel", p_id=id)["cancelled"]
+    assert call_one(db, "cancel", id=id)["cancelled"]
 
 
 async def test_a_lost_connection_is_raised(conn: Conn, db: Db) -> None:

@@ -64,9 +64,9 @@ async def test_sweep_deletes_jobs_and_wakeups_nobody_answered(db: Db, settings: 
 
 async def test_cleanup_of_cancelled_ones_by_age(db: Db, settings: Settings) -> None:
     ids = schedule_ids(db, "ada", "bob", scheduled_at=soon(db))
-    call_one(db, "cancel", p_id=ids[0])
+    call_one(db, "cancel", id=ids[0])
     _age(db, 31)
-    call_one(db, "cancel", p_id=ids[1])
+    call_one(db, "cancel", id=ids[1])
     assert await run_task(settings, "cleanup_cancelled_notifications") == {"deleted": 1, "batches_deleted": 0}
     done = await run_task(settings, "cleanup_cancelled_notifications", days_old=0)
     assert done == {"deleted": 1, "batches_deleted": 1}
@@ -76,7 +76,7 @@ async def test_cleanup_of_cancelled_ones_by_age(db: Db, settings: Settings) -> N
 async def test_the_settings_say_how_long_things_are_kept(db: Db, settings: Settings) -> None:
     short = Settings(database_url=settings.database_url, cancelled_retention_days=1, retention_days=2)
     ids = schedule_ids(db, "ada", "bob")
-    call_one(db, "cancel", p_id=ids[0])
+    call_one(db, "cancel", id=ids[0])
     drain(db)
     _age(db, 1)
     assert (await run_task(short, "cleanup_cancelled_notifications"))["deleted"] == 1
@@ -93,7 +93,7 @@ async def test_batches_are_repeated_until_nothing_is_left(
         schedule_ids(db, "ada")
     drain(db)
     for _ in range(3):
-        call_one(db, "cancel", p_id=schedule_ids(db, "ada")[0])
+        call_one(db, "cancel", id=schedule_ids(db, "ada")[0])
     _age(db, 100)
     assert await run_task(settings, "delete_old_notifications") == {"deleted": 5, "batches_deleted": 5}
     done = await run_task(settings, "cleanup_cancelled_notifications")

@@ -72,15 +72,15 @@ class Explainer:
     def query(self, name: str, *, settled: bool = False, **params: Any) -> Plans:
         """A statement of sql/queries. `settled`: as a long-lived session runs it, which may have chosen a plan for
         any parameters by then, and not as its first call."""
-        for _ in range(_SETTLED_AFTER if settled else 0):
-            self._run(text(name), params)
+        mode = "auto" if settled else "force_custom_plan"
+        # Once at least, so that the pages of the system catalogs do not count.
+        for _ in range(_SETTLED_AFTER if settled else 1):
+            self._run(text(name), params, mode=mode)
         self._seen = []
-        self._run(text(name), params, explained=True, mode="auto" if settled else "force_custom_plan")
+        self._run(text(name), params, mode=mode, explained=True)
         return Plans(self._seen)
 
-    def _run(
-        self, statement: LiteralString, params: Mapping[str, Any], *, explained: bool = False, mode: str = "auto"
-    ) -> None:
+    def _run(self, statement: LiteralString, params: Mapping[str, Any], *, mode: str, explained: bool = False) -> None:
         with self._db.transaction(force_rollback=True):
             self._db.execute(sql.SQL("set local plan_cache_mode to {}").format(sql.Literal(mode)))
             if explained:

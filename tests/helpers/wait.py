@@ -42,3 +42,12 @@ def blocked(db: psycopg.Connection[Any], pid: int, timeout: float = 10.0) -> lis
         return list(row[0]) if row else []
 
     return until(blockers, timeout, f"backend {pid} blocked")
+
+
+def asleep(db: psycopg.Connection[Any], pid: int, timeout: float = 10.0) -> None:
+    """Wait until the backend `pid` sleeps by itself between two tries, holding nothing."""
+
+    def sleeps() -> bool:
+        return db.execute("select from pg_stat_activity where pid = %s and wait_event = 'PgSleep'", (pid,)).rowcount > 0
+
+    until(sleeps, timeout, f"backend {pid} asleep")

@@ -46,7 +46,7 @@ async def many(api: httpx.AsyncClient, people: list[str], db: Db) -> list[dict[s
         if number % 4 == 1:
             await api.post(f"/api/notifications/{ids[0]}/send")
             await api.delete(f"/api/notifications/{ids[1]}/cancel_scheduled/")
-            call_one(db, "park", p_id=ids[2], p_reason="broken")
+            call_one(db, "park", id=ids[2], reason="broken")
     return await pages(api, limit=1000)
 
 

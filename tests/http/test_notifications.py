@@ -162,7 +162,7 @@ async def test_sent_ones_cannot_be_cancelled(api: httpx.AsyncClient, people: lis
 async def test_retry(api: httpx.AsyncClient, people: list[str], db: Db) -> None:
     id = await only(api)
     assert_problem(await api.post(f"/api/notifications/{id}/retry"), 409, "wrong-status")
-    call_one(db, "park", p_id=id, p_reason="broken")
+    call_one(db, "park", id=id, reason="broken")
     status = (await api.get(f"/api/notifications/{id}/schedule_status/")).json()
     assert (status["scheduled_status"], status["failure_reason"]) == ("failed", "broken")
     for body, minutes in ((None, 10), ({"delay_minutes": 0.5}, 0.5), ({}, 10)):
@@ -170,7 +170,7 @@ async def test_retry(api: httpx.AsyncClient, people: list[str], db: Db) -> None:
         assert (answer.status_code, answer.json()["scheduled_status"]) == (200, "pending")
         ahead = value(db, "select extract(epoch from due_at - notify.now())::float8 from notify.notification")
         assert minutes * 60 - 10 < ahead <= minutes * 60
-        call_one(db, "park", p_id=id, p_reason="broken")
+        call_one(db, "park", id=id, reason="broken")
     assert_problem(await api.post("/api/notifications/999/retry"), 404, "not-found")
 
 

@@ -44,11 +44,11 @@ CREATE FUNCTION notify.ack(p_recipients text[], p_seqs bigint[]) RETURNS TABLE(r
 
 COMMENT ON FUNCTION notify.ack(p_recipients text[], p_seqs bigint[]) IS 'Moves acked_seq forward, at most to last_seq, never back. Returns those that were handled; a mailbox locked by another session is left for the next call.';
 
-CREATE FUNCTION notify.cancel(p_id bigint, OUT cancelled boolean, OUT status text) RETURNS record
+CREATE FUNCTION notify.cancel(id bigint, OUT cancelled boolean, OUT status text) RETURNS record
     LANGUAGE plpgsql
     AS …;
 
-COMMENT ON FUNCTION notify.cancel(p_id bigint, OUT cancelled boolean, OUT status text) IS 'Cancels a pending notification: then it is never sent. cancelled: whether this call did it. status: where it stands now; null: no such notification.';
+COMMENT ON FUNCTION notify.cancel(id bigint, OUT cancelled boolean, OUT status text) IS 'Cancels a pending notification: then it is never sent. cancelled: whether this call did it. status: where it stands now; null: no such notification.';
 
 CREATE FUNCTION notify.cancel_batches(p_batches bigint[]) RETURNS integer
     LANGUAGE plpgsql
@@ -56,11 +56,11 @@ CREATE FUNCTION notify.cancel_batches(p_batches bigint[]) RETURNS integer
 
 COMMENT ON FUNCTION notify.cancel_batches(p_batches bigint[]) IS 'Cancels all that is pending of these batches; returns how many.';
 
-CREATE FUNCTION notify.cancel_reference(p_reference text) RETURNS integer
+CREATE FUNCTION notify.cancel_reference(reference text) RETURNS integer
     LANGUAGE plpgsql
     AS …;
 
-COMMENT ON FUNCTION notify.cancel_reference(p_reference text) IS 'Cancels all that is pending under a reference; returns how many. An empty reference is refused.';
+COMMENT ON FUNCTION notify.cancel_reference(reference text) IS 'Cancels all that is pending under a reference; returns how many. An empty reference is refused.';
 
 CREATE FUNCTION notify.changed_recipients(p_rows jsonb, p_replace boolean) RETURNS TABLE(id text, time_zone text, locale text, addresses jsonb, preferences jsonb)
     LANGUAGE sql ROWS 100
@@ -104,11 +104,11 @@ CREATE FUNCTION notify.delete_old(p_older_than interval, p_max integer, OUT dele
 
 COMMENT ON FUNCTION notify.delete_old(p_older_than interval, p_max integer, OUT deleted integer, OUT batches integer) IS 'Retention: deletes up to p_max sent and as many failed notifications older than p_older_than. Streams keep their floor, unread its count. What another session has locked is left for the next time.';
 
-CREATE FUNCTION notify.delete_recipient(p_id text) RETURNS boolean
+CREATE FUNCTION notify.delete_recipient(id text) RETURNS boolean
     LANGUAGE plpgsql
     AS …;
 
-COMMENT ON FUNCTION notify.delete_recipient(p_id text) IS 'Deletes a recipient with the whole stream and all that was pending. Returns whether there was one. While another transaction holds any of it, tries again for two seconds, then raises lock_not_available (55P03).';
+COMMENT ON FUNCTION notify.delete_recipient(id text) IS 'Deletes a recipient with the whole stream and all that was pending. Returns whether there was one. While another transaction holds any of it, tries again as long as lock_timeout says, then raises lock_not_available (55P03).';
 
 CREATE FUNCTION notify.drain(p_max integer DEFAULT 1000, p_due_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_avoid text[] DEFAULT '{}'::text[], p_quarantine bigint[] DEFAULT '{}'::bigint[], p_only bigint[] DEFAULT NULL::bigint[], p_wait boolean DEFAULT false, p_signal boolean DEFAULT true, OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision) RETURNS record
     LANGUAGE plpgsql
@@ -140,6 +140,12 @@ CREATE FUNCTION notify.idempotency_finish(p_owner text, p_key text, p_request_ha
 
 COMMENT ON FUNCTION notify.idempotency_finish(p_owner text, p_key text, p_request_hash bytea, p_answer jsonb) IS 'Keeps the answer of a key that idempotency_begin claimed in this transaction.';
 
+CREATE FUNCTION notify.is_deep(p_value jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE STRICT
+    AS …;
+
+COMMENT ON FUNCTION notify.is_deep(p_value jsonb) IS 'Whether a JSON value is nested deeper than 64 levels: readers in many languages give up somewhere beyond.';
+
 CREATE FUNCTION notify.mark_read(p_recipient text, p_ids bigint[], p_up_to_seq bigint, OUT marked integer, OUT unread bigint, OUT last_seq bigint) RETURNS record
     LANGUAGE plpgsql
     AS …;
@@ -168,11 +174,11 @@ CREATE FUNCTION notify.open_mailboxes(p_ids bigint[], p_wait boolean) RETURNS te
 
 COMMENT ON FUNCTION notify.open_mailboxes(p_ids bigint[], p_wait boolean) IS 'Locks the mailboxes of these notifications in recipient order and returns their recipients; those that another session holds are left out, unless p_wait.';
 
-CREATE FUNCTION notify.park(p_id bigint, p_reason text) RETURNS boolean
+CREATE FUNCTION notify.park(id bigint, reason text) RETURNS boolean
     LANGUAGE plpgsql
     AS …;
 
-COMMENT ON FUNCTION notify.park(p_id bigint, p_reason text) IS 'Puts a notification that the drain cannot send aside as failed, so that it stops nobody else.';
+COMMENT ON FUNCTION notify.park(id bigint, reason text) IS 'Puts a notification that the drain cannot send aside as failed, so that it stops nobody else.';
 
 CREATE FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[]) RETURNS bigint[]
     LANGUAGE plpgsql
@@ -195,11 +201,11 @@ CREATE FUNCTION notify.refuse(code text, field text, message text) RETURNS void
 
 COMMENT ON FUNCTION notify.refuse(code text, field text, message text) IS 'Raises one of the named errors: NT001 invalid value, NT002 time not in the future, NT003 limit exceeded, NT004 not found, NT005 unknown recipients, NT006 idempotency key used for another request, NT007 a request with this idempotency key is in flight. The field at fault is in the error''s column name.';
 
-CREATE FUNCTION notify.reschedule(p_id bigint, p_at timestamp with time zone, OUT rescheduled boolean, OUT status text) RETURNS record
+CREATE FUNCTION notify.reschedule(id bigint, scheduled_at timestamp with time zone, OUT rescheduled boolean, OUT status text) RETURNS record
     LANGUAGE plpgsql
     AS …;
 
-COMMENT ON FUNCTION notify.reschedule(p_id bigint, p_at timestamp with time zone, OUT rescheduled boolean, OUT status text) IS 'Moves a pending notification to another time. rescheduled: whether it did. status: where it stands now; null: no such notification.';
+COMMENT ON FUNCTION notify.reschedule(id bigint, scheduled_at timestamp with time zone, OUT rescheduled boolean, OUT status text) IS 'Moves a pending notification to another time. rescheduled: whether it did. status: where it stands now; null: no such notification.';
 
 CREATE FUNCTION notify.rescue_deliveries(p_max integer) RETURNS integer
     LANGUAGE plpgsql
@@ -207,11 +213,11 @@ CREATE FUNCTION notify.rescue_deliveries(p_max integer) RETURNS integer
 
 COMMENT ON FUNCTION notify.rescue_deliveries(p_max integer) IS 'Makes up to p_max deliveries whose lease has run out pending again. Their old worker''s token no longer holds.';
 
-CREATE FUNCTION notify.retry(p_id bigint, p_delay interval DEFAULT '00:10:00'::interval, OUT retried boolean, OUT status text) RETURNS record
+CREATE FUNCTION notify.retry(id bigint, delay interval DEFAULT '00:10:00'::interval, OUT retried boolean, OUT status text) RETURNS record
     LANGUAGE plpgsql
     AS …;
 
-COMMENT ON FUNCTION notify.retry(p_id bigint, p_delay interval, OUT retried boolean, OUT status text) IS 'Makes a failed or overdue notification pending again, due after the delay. retried: whether it did. status: where it stands now; null: no such notification.';
+COMMENT ON FUNCTION notify.retry(id bigint, delay interval, OUT retried boolean, OUT status text) IS 'Makes a failed or overdue notification pending again, due after the delay. retried: whether it did. status: where it stands now; null: no such notification.';
 
 CREATE FUNCTION notify.ring(p_table text, p_id bigint) RETURNS void
     LANGUAGE plpgsql
@@ -238,11 +244,11 @@ CREATE FUNCTION notify.schedule(recipients text[], title text, message text, sch
 
 COMMENT ON FUNCTION notify.schedule(recipients text[], title text, message text, scheduled_at timestamp with time zone, type text, priority text, data jsonb, channels text[], idempotency_key text, reference text, expires_at timestamp with time zone, unknown_recipients text) IS 'Schedules one notification for each recipient, in the caller''s transaction. scheduled_at: null means now. Returns a row a recipient, in their order; notification_id is null where the recipient is unknown and was skipped. replayed: the answer of an earlier call under the same idempotency_key.';
 
-CREATE FUNCTION notify.send(p_id bigint, p_wait boolean DEFAULT true, OUT sent boolean, OUT status text) RETURNS record
+CREATE FUNCTION notify.send(id bigint, wait boolean DEFAULT true, OUT sent boolean, OUT status text) RETURNS record
     LANGUAGE plpgsql
     AS …;
 
-COMMENT ON FUNCTION notify.send(p_id bigint, p_wait boolean, OUT sent boolean, OUT status text) IS 'Sends a pending notification now. p_wait: it is sent when this returns, and the transaction should end at once, as it holds the mailbox. Without p_wait it is only made due, and goes out after the commit. sent: whether this call did it. status: where it stands now; null: no such notification.';
+COMMENT ON FUNCTION notify.send(id bigint, wait boolean, OUT sent boolean, OUT status text) IS 'Sends a pending notification now. wait: it is sent when this returns, and the transaction should end at once, as it holds the mailbox. Without wait it is only made due, and goes out after the commit. sent: whether this call did it. status: where it stands now; null: no such notification.';
 
 CREATE FUNCTION notify.send_signals(p_lines text[], p_sent_at timestamp with time zone) RETURNS integer
     LANGUAGE plpgsql

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from conftest import Connect
 from helpers import wait
@@ -17,6 +19,7 @@ from helpers.rows import (
     drain,
     mailbox,
     one,
+    refused,
     schedule,
     schedule_ids,
     statuses,
@@ -178,3 +181,23 @@ def test_asynchronous_commit_of_the_server_is_not_ours(db: Db, caller: Db) -> No
         caller.execute("set synchronous_commit to off")
         with pytest.raises(psycopg.Error), caller.transaction():
             caller.execute("select 1 / 0")
+
+
+def test_what_is_merged_is_bounded(db: Db) -> None:
+    half = {"k": "x" * 10_000}
+    db.execute("select notify.upsert_recipient('ada', addresses => %s)", (Jsonb(half),))
+    with refused("NT003", "recipients"):
+        db.execute("select notify.upsert_recipient('ada', addresses => %s)", (Jsonb({"l": "x" * 10_000}),))
+    with refused("NT003", "recipients"):
+        db.execute("select notify.upsert_recipient('ada', preferences => %s)", (Jsonb(half),))
+    assert value(db, "select addresses from notify.recipient where id = 'ada'") == half
+
+
+@pytest.mark.parametrize("field", ["addresses", "preferences"])
+def test_what_is_nested_too_deeply_is_refused(db: Db, field: str) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(63):
+        deep = {"a": deep}
+    call(db, "upsert_recipient", id="ada", **{field: Jsonb(deep)})
+    with refused("NT003", field):
+        call(db, "upsert_recipient", id="bob", **{field: Jsonb({"a": deep})})

@@ -38,7 +38,7 @@ def _row(tx: Db, id: int) -> dict[str, Any]:
 def test_only_the_pending_is_cancelled(tx: Db, status: str) -> None:
     id = _one_in(tx, status)
     before = _row(tx, id)
-    answer = call_one(tx, "cancel", p_id=id)
+    answer = call_one(tx, "cancel", id=id)
     if status == "pending":
         assert answer == {"cancelled": True, "status": "cancelled"}
         assert _row(tx, id)["cancel_reason"] == "requested"
@@ -49,19 +49,19 @@ def test_only_the_pending_is_cancelled(tx: Db, status: str) -> None:
 
 @pytest.mark.parametrize("function", ["cancel", "send", "retry"])
 def test_of_what_is_not_there_the_status_is_null(tx: Db, function: str) -> None:
-    assert list(call_one(tx, function, p_id=2**62).values()) == [False, None]
+    assert list(call_one(tx, function, id=2**62).values()) == [False, None]
 
 
 def test_reschedule_of_what_is_not_there(tx: Db) -> None:
-    assert call_one(tx, "reschedule", p_id=2**62, p_at=soon(tx)) == {"rescheduled": False, "status": None}
+    assert call_one(tx, "reschedule", id=2**62, scheduled_at=soon(tx)) == {"rescheduled": False, "status": None}
 
 
 def test_cancelled_is_never_sent(tx: Db) -> None:
     id = _one_in(tx, "pending")
-    call_one(tx, "cancel", p_id=id)
+    call_one(tx, "cancel", id=id)
     tx.execute("select set_config('notify.clock_offset', '2 hours', true)")
     assert drain(tx)["picked"] == 0
-    assert call_one(tx, "send", p_id=id) == {"sent": False, "status": "cancelled"}
+    assert call_one(tx, "send", id=id) == {"sent": False, "status": "cancelled"}
 
 
 def test_cancel_by_reference_and_by_batch_take_only_what_is_pending(tx: Db) -> None:
@@ -86,7 +86,7 @@ def test_only_the_pending_is_rescheduled(tx: Db, status: str) -> None:
     id = _one_in(tx, status)
     before, at = _row(tx, id), soon(tx, "3 hours")
     done = status == "pending"
-    assert call_one(tx, "reschedule", p_id=id, p_at=at) == {"rescheduled": done, "status": status}
+    assert call_one(tx, "reschedule", id=id, scheduled_at=at) == {"rescheduled": done, "status": status}
     assert _row(tx, id) == (before | {"due_at": at} if done else before)
 
 
@@ -103,14 +103,14 @@ def test_only_the_pending_is_rescheduled(tx: Db, status: str) -> None:
 def test_reschedule_refuses_times_as_schedule_does(tx: Db, at: str | None, sqlstate: str) -> None:
     id = _one_in(tx, "pending")
     with refused(sqlstate, "scheduled_at"), tx.transaction():
-        call_one(tx, "reschedule", p_id=id, p_at=at)
+        call_one(tx, "reschedule", id=id, scheduled_at=at)
 
 
 def test_reschedule_behind_the_expiry_is_refused(tx: Db) -> None:
     id = _one_in(tx, "pending", expires_at=soon(tx, "2 hours"))
     with refused("NT001", "expires_at"), tx.transaction():
-        call_one(tx, "reschedule", p_id=id, p_at=soon(tx, "2 hours 1 minute"))
-    assert call_one(tx, "reschedule", p_id=id, p_at=soon(tx, "119 minutes"))["rescheduled"]
+        call_one(tx, "reschedule", id=id, scheduled_at=soon(tx, "2 hours 1 minute"))
+    assert call_one(tx, "reschedule", id=id, scheduled_at=soon(tx, "119 minutes"))["rescheduled"]
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -118,7 +118,7 @@ def test_only_the_failed_or_overdue_is_retried(tx: Db, status: str) -> None:
     id = _one_in(tx, status)
     done = status == "failed"
     now = only(tx, "select notify.now()")
-    assert call_one(tx, "retry", p_id=id) == {"retried": done, "status": "pending" if done else status}
+    assert call_one(tx, "retry", id=id) == {"retried": done, "status": "pending" if done else status}
     if done:
         row = _row(tx, id)
         assert row["failed_at"] is row["failure_reason"] is None
@@ -127,7 +127,7 @@ def test_only_the_failed_or_overdue_is_retried(tx: Db, status: str) -> None:
 
 def test_the_overdue_is_retried_with_its_delay(tx: Db) -> None:
     (id,) = schedule_ids(tx, "ada")
-    assert call_one(tx, "retry", p_id=id, p_delay="1 minute") == {"retried": True, "status": "pending"}
+    assert call_one(tx, "retry", id=id, delay="1 minute") == {"retried": True, "status": "pending"}
     assert drain(tx)["picked"] == 0
     tx.execute("select set_config('notify.clock_offset', '61 s', true)")
     assert drain(tx)["sent"] == 1
@@ -137,7 +137,7 @@ def test_the_overdue_is_retried_with_its_delay(tx: Db) -> None:
 def test_retry_refuses_delays(tx: Db, delay: str | None) -> None:
     id = _one_in(tx, "failed")
     with refused("NT001", "delay_minutes"), tx.transaction():
-        call_one(tx, "retry", p_id=id, p_delay=delay)
+        call_one(tx, "retry", id=id, delay=delay)
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -145,7 +145,7 @@ def test_only_the_pending_is_sent_by_hand(tx: Db, status: str) -> None:
     id = _one_in(tx, status)
     before = _row(tx, id)
     done = status == "pending"
-    assert call_one(tx, "send", p_id=id) == {"sent": done, "status": "sent" if done else status}
+    assert call_one(tx, "send", id=id) == {"sent": done, "status": "sent" if done else status}
     if done:
         assert _row(tx, id)["seq"] == 1
         assert mailbox(tx, "ada") == (1, 1, 0, 0)
@@ -156,21 +156,21 @@ def test_only_the_pending_is_sent_by_hand(tx: Db, status: str) -> None:
 
 def test_send_without_waiting_makes_it_due(tx: Db) -> None:
     id = _one_in(tx, "pending")
-    assert call_one(tx, "send", p_id=id, p_wait=False) == {"sent": True, "status": "pending"}
+    assert call_one(tx, "send", id=id, wait=False) == {"sent": True, "status": "pending"}
     assert drain(tx)["sent"] == 1
 
 
 def test_send_keeps_the_due_time_of_what_is_overdue(tx: Db) -> None:
     (id,) = schedule_ids(tx, "ada")
     due = _row(tx, id)["due_at"]
-    call_one(tx, "send", p_id=id)
+    call_one(tx, "send", id=id)
     assert _row(tx, id)["due_at"] == due
 
 
 def test_send_of_what_has_expired_cancels_it(tx: Db) -> None:
     id = _one_in(tx, "pending", expires_at=soon(tx, "2 hours"))
     tx.execute("select set_config('notify.clock_offset', '3 hours', true)")
-    assert call_one(tx, "send", p_id=id) == {"sent": False, "status": "cancelled"}
+    assert call_one(tx, "send", id=id) == {"sent": False, "status": "cancelled"}
     assert _row(tx, id)["cancel_reason"] == "expired"
 
 
@@ -179,7 +179,7 @@ def test_only_the_pending_is_parked(tx: Db, status: str) -> None:
     id = _one_in(tx, status)
     before = _row(tx, id)
     done = status == "pending"
-    assert call_one(tx, "park", p_id=id, p_reason="r" * 5000) == {"park": done}
+    assert call_one(tx, "park", id=id, reason="r" * 5000) == {"park": done}
     if done:
         assert _row(tx, id)["failure_reason"] == "r" * 1000
         assert one(tx, "select notification_id, recipient from notify.dead_letters")["notification_id"] == id
@@ -188,13 +188,13 @@ def test_only_the_pending_is_parked(tx: Db, status: str) -> None:
 
 
 UNDONE: list[tuple[str, dict[str, Any]]] = [
-    ("cancel", {"p_id": 1}),
-    ("cancel_reference", {"p_reference": "r"}),
+    ("cancel", {"id": 1}),
+    ("cancel_reference", {"reference": "r"}),
     ("cancel_batches", {"p_batches": [1]}),
-    ("reschedule", {"p_id": 1, "p_at": "2 hours"}),
-    ("send", {"p_id": 1}),
-    ("send", {"p_id": 1, "p_wait": False}),
-    ("park", {"p_id": 1, "p_reason": "why"}),
+    ("reschedule", {"id": 1, "scheduled_at": "2 hours"}),
+    ("send", {"id": 1}),
+    ("send", {"id": 1, "wait": False}),
+    ("park", {"id": 1, "reason": "why"}),
 ]
 
 
@@ -204,7 +204,7 @@ def test_undone_with_the_caller(db: Db, connect: Connect, function: str, argumen
     (id,) = schedule_ids(db, "ada", reference="r", scheduled_at=soon(db))
     before = (_row(db, id), mailbox(db, "ada"))
     caller = connect(autocommit=False)
-    given = arguments | ({"p_at": soon(db, arguments["p_at"])} if "p_at" in arguments else {})
+    given = arguments | ({"scheduled_at": soon(db, arguments["scheduled_at"])} if "scheduled_at" in arguments else {})
     call(caller, function, **given)
     assert (_row(caller, id), mailbox(caller, "ada")) != before
     caller.rollback()

@@ -170,5 +170,5 @@ def test_refused_by_a_constraint(tx: Db, statement: LiteralString, constraint: s
 def test_deliveries_and_attempts_go_with_their_notification(tx: Db) -> None:
     _delivery(tx)
     tx.execute("insert into notify.attempt select id, 1, now(), now(), 'sent' from notify.delivery")
-    call(tx, "delete_recipient", p_id="ada")
+    call(tx, "delete_recipient", id="ada")
     assert value(tx, "select (select count(*) from notify.delivery) + (select count(*) from notify.attempt)") == 0

@@ -138,7 +138,7 @@ def test_retry_arms_the_failed_deliveries_again_and_only_those(tx: Db, carrier: 
     tx.execute("update notify.delivery set status = 'sent', sent_at = now() where channel = 'pigeon'")
     tx.execute("update notify.notification set status = 'failed', failed_at = now(), failure_reason = 'e'")
     before = value(tx, "select id from notify.delivery where channel = 'carrier'")
-    assert call_one(tx, "retry", p_id=id, p_delay="0")["retried"]
+    assert call_one(tx, "retry", id=id, delay="0")["retried"]
     assert drain(tx)["sending"] == 1
     made = tx.execute("select id, channel, status, failed_at from notify.delivery order by channel").fetchall()
     assert made[0] == (before, "carrier", "pending", None)

@@ -146,7 +146,7 @@ class Lives(RuleBasedStateMachine):
     def send(self, id: int) -> None:
         life = self.lives[id]
         before = life.pending
-        sent = self.act(lambda: call_one(self.db, "send", p_id=id))["sent"]
+        sent = self.act(lambda: call_one(self.db, "send", id=id))["sent"]
         if before:
             life.due = min(life.due, self.hour)
             self._sent([id])
@@ -155,7 +155,7 @@ class Lives(RuleBasedStateMachine):
     @rule(id=ids)
     def park(self, id: int) -> None:
         life = self.lives[id]
-        self.act(lambda: call_one(self.db, "park", p_id=id, p_reason="why"))
+        self.act(lambda: call_one(self.db, "park", id=id, reason="why"))
         if life.pending:
             life.status = "failed"
 

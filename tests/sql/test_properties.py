@@ -98,15 +98,15 @@ class Mailboxes(RuleBasedStateMachine):
     def change(self, second: bool, function: str, place: int) -> None:
         def work(db: Db) -> None:
             ids = column(db, "select id from notify.notification order by id")
-            extra: dict[str, Any] = {"p_reason": "why"} if function == "park" else {}
+            extra: dict[str, Any] = {"reason": "why"} if function == "park" else {}
             if ids:
-                call(db, function, p_id=ids[place % len(ids)], **extra)
+                call(db, function, id=ids[place % len(ids)], **extra)
 
         self.act(second, work)
 
     @rule(second=second, who=person)
     def delete_recipient(self, second: bool, who: str) -> None:
-        self.act(second, lambda db: call(db, "delete_recipient", p_id=who))
+        self.act(second, lambda db: call(db, "delete_recipient", id=who))
 
     @rule(minutes=st.integers(1, 3))
     def time_passes(self, minutes: int) -> None:

@@ -69,7 +69,7 @@ def test_a_third_drain_is_crowded_out_but_not_one_by_hand(db: Db, holder: Db, co
     assert not drain(other, p_due_from=mark)["crowded"]
     done = drain(db, p_due_from=mark)
     assert (done["crowded"], done["picked"], done["next_due_in"]) == (True, 0, None)
-    assert call_one(db, "send", p_id=id)["sent"]
+    assert call_one(db, "send", id=id)["sent"]
     sweeping = connect(autocommit=False)
     assert not drain(sweeping)["crowded"]
     assert drain(db)["crowded"]
@@ -79,7 +79,7 @@ def test_a_third_drain_is_crowded_out_but_not_one_by_hand(db: Db, holder: Db, co
 
 def test_cancel_before_drain_wins(db: Db, holder: Db) -> None:
     ids = schedule_ids(db, "ada", "bob")
-    call_one(holder, "cancel", p_id=ids[0])
+    call_one(holder, "cancel", id=ids[0])
     assert drain(db)["sent"] == 1
     holder.commit()
     assert drain(db)["picked"] == 0
@@ -89,7 +89,7 @@ def test_cancel_before_drain_wins(db: Db, holder: Db) -> None:
 
 def test_cancel_before_drain_but_undone(db: Db, holder: Db) -> None:
     ids = schedule_ids(db, "ada")
-    call_one(holder, "cancel", p_id=ids[0])
+    call_one(holder, "cancel", id=ids[0])
     assert drain(db)["picked"] == 0
     holder.rollback()
     assert drain(db)["sent"] == 1
@@ -98,7 +98,7 @@ def test_cancel_before_drain_but_undone(db: Db, holder: Db) -> None:
 def test_cancel_after_drain_is_too_late(db: Db, holder: Db, second: Db, background: ThreadPoolExecutor) -> None:
     ids = schedule_ids(db, "ada")
     drain(holder)
-    late = background.submit(call_one, second, "cancel", p_id=ids[0])
+    late = background.submit(call_one, second, "cancel", id=ids[0])
     wait.blocked(db, second.info.backend_pid)
     holder.commit()
     assert late.result() == {"cancelled": False, "status": "sent"}
@@ -108,7 +108,7 @@ def test_cancel_after_drain_is_too_late(db: Db, holder: Db, second: Db, backgrou
 def test_cancel_after_a_drain_that_died(db: Db, holder: Db, second: Db, background: ThreadPoolExecutor) -> None:
     ids = schedule_ids(db, "ada", reference="r")
     drain(holder)
-    late = background.submit(call_one, second, "cancel_reference", p_reference="r")
+    late = background.submit(call_one, second, "cancel_reference", reference="r")
     wait.blocked(db, second.info.backend_pid)
     holder.rollback()
     assert late.result() == {"cancel_reference": 1}
@@ -121,7 +121,7 @@ def test_cancel_of_a_batch_half_of_which_is_being_sent(
 ) -> None:
     ids = schedule_ids(db, "ada", "bob", reference="r")
     drain(holder, p_max=1)
-    late = background.submit(call_one, second, "cancel_reference", p_reference="r")
+    late = background.submit(call_one, second, "cancel_reference", reference="r")
     wait.blocked(db, second.info.backend_pid)
     holder.commit()
     assert late.result() == {"cancel_reference": 1}
@@ -130,7 +130,7 @@ def test_cancel_of_a_batch_half_of_which_is_being_sent(
 
 def test_reschedule_before_drain_wins(db: Db, holder: Db) -> None:
     ids = schedule_ids(db, "ada")
-    call_one(holder, "reschedule", p_id=ids[0], p_at=soon(db))
+    call_one(holder, "reschedule", id=ids[0], scheduled_at=soon(db))
     assert drain(db)["picked"] == 0
     holder.commit()
     assert drain(db)["picked"] == 0
@@ -141,7 +141,7 @@ def test_reschedule_before_drain_wins(db: Db, holder: Db) -> None:
 def test_reschedule_after_drain_is_too_late(db: Db, holder: Db, second: Db, background: ThreadPoolExecutor) -> None:
     ids = schedule_ids(db, "ada")
     drain(holder)
-    late = background.submit(call_one, second, "reschedule", p_id=ids[0], p_at=soon(db))
+    late = background.submit(call_one, second, "reschedule", id=ids[0], scheduled_at=soon(db))
     wait.blocked(db, second.info.backend_pid)
     holder.commit()
     assert late.result() == {"rescheduled": False, "status": "sent"}
@@ -150,7 +150,7 @@ def test_reschedule_after_drain_is_too_late(db: Db, holder: Db, second: Db, back
 def test_send_by_hand_while_the_drain_has_it(db: Db, holder: Db, second: Db, background: ThreadPoolExecutor) -> None:
     ids = schedule_ids(db, "ada")
     drain(holder)
-    late = background.submit(call_one, second, "send", p_id=ids[0])
+    late = background.submit(call_one, second, "send", id=ids[0])
     wait.blocked(db, second.info.backend_pid)
     holder.commit()
     assert late.result() == {"sent": False, "status": "sent"}
@@ -161,7 +161,7 @@ def test_send_by_hand_waits_for_the_mailbox(db: Db, holder: Db, second: Db, back
     schedule(db, "ada")
     (id,) = schedule_ids(db, "ada", scheduled_at=soon(db))
     drain(holder)
-    late = background.submit(call_one, second, "send", p_id=id)
+    late = background.submit(call_one, second, "send", id=id)
     wait.blocked(db, second.info.backend_pid)
     holder.commit()
     assert late.result() == {"sent": True, "status": "sent"}

@@ -79,8 +79,8 @@ def test_retention_goes_in_bounded_steps_oldest_first(db: Db) -> None:
 
 def test_failed_ones_go_and_pending_ones_stay(db: Db) -> None:
     failed, pending, sending, cancelled = schedule_ids(db, "ada", "bob", "cleo", "dora", unknown_recipients="create")
-    call_one(db, "park", p_id=failed, p_reason="why")
-    call_one(db, "cancel", p_id=cancelled)
+    call_one(db, "park", id=failed, reason="why")
+    call_one(db, "cancel", id=cancelled)
     db.execute("update notify.notification set status = 'sending' where id = %s", (sending,))
     move_clock(db, "31 days")
     assert _delete_old(db) == (1, 0)
@@ -89,7 +89,7 @@ def test_failed_ones_go_and_pending_ones_stay(db: Db) -> None:
 
 def test_a_batch_goes_with_its_last_notification(db: Db) -> None:
     ids = schedule_ids(db, "ada", "bob")
-    call_one(db, "cancel", p_id=ids[0])
+    call_one(db, "cancel", id=ids[0])
     drain(db)
     move_clock(db, "31 days")
     assert _delete_cancelled(db) == (1, 0)
@@ -103,7 +103,7 @@ def test_a_batch_emptied_by_two_at_once_goes_too(
     db: Db, holder: Db, connect: Connect, background: ThreadPoolExecutor, first: str
 ) -> None:
     ids = schedule_ids(db, "ada", "bob")
-    call_one(db, "cancel", p_id=ids[0])
+    call_one(db, "cancel", id=ids[0])
     drain(db)
     second = connect(name="second")
     for session in (holder, second):
@@ -122,7 +122,7 @@ def test_a_batch_emptied_by_two_at_once_goes_too(
 def test_cancelled_ones_go_by_age_in_bounded_steps(db: Db) -> None:
     for _ in range(3):
         (id,) = schedule_ids(db, "ada", scheduled_at=soon(db))
-        call_one(db, "cancel", p_id=id)
+        call_one(db, "cancel", id=id)
     move_clock(db, "29 days 23 hours")
     assert _delete_cancelled(db) == (0, 0)
     move_clock(db, "30 days 1 hour")

@@ -125,36 +125,36 @@ def test_a_ring_is_made_at_the_commit(db: Db, connect: Connect) -> None:
 def test_what_never_existed_or_is_over_needs_no_ring(db: Db, connect: Connect, change: str) -> None:
     (id,) = schedule_ids(db, "ada", scheduled_at=soon(db))
     caller = connect(autocommit=False)
-    call_one(caller, "reschedule", p_id=id, p_at=soon(db, "10 seconds"))
+    call_one(caller, "reschedule", id=id, scheduled_at=soon(db, "10 seconds"))
     if change == "rollback":
         caller.rollback()
     else:
-        call_one(caller, "cancel", p_id=id)
+        call_one(caller, "cancel", id=id)
         caller.commit()
     assert _counts(db) == (0, 0)
 
 
 def test_moving_it_near_rings_and_moving_it_far_does_not(db: Db) -> None:
     (id,) = schedule_ids(db, "ada", scheduled_at=soon(db, "1 hour"))
-    call_one(db, "reschedule", p_id=id, p_at=soon(db, "2 hours"))
+    call_one(db, "reschedule", id=id, scheduled_at=soon(db, "2 hours"))
     assert _counts(db) == (0, 0)
     due = soon(db, "10 seconds")
-    call_one(db, "reschedule", p_id=id, p_at=due)
+    call_one(db, "reschedule", id=id, scheduled_at=due)
     assert [at for at, _ in _wakeups(db)] == [_end_of_second(due)]
     assert len(_jobs(db)) == 1
 
 
 def test_sending_and_retrying_ring(db: Db) -> None:
     (id,) = schedule_ids(db, "ada", scheduled_at=soon(db))
-    call_one(db, "send", p_id=id)
+    call_one(db, "send", id=id)
     assert _counts(db) == (0, 0)
     (id,) = schedule_ids(db, "ada", scheduled_at=soon(db))
-    call_one(db, "send", p_id=id, p_wait=False)
+    call_one(db, "send", id=id, wait=False)
     assert _counts(db) == (1, 1)
     drain(db)
     (id,) = schedule_ids(db, "ada", scheduled_at=soon(db))
-    call_one(db, "park", p_id=id, p_reason="why")
-    call_one(db, "retry", p_id=id, p_delay="10 seconds")
+    call_one(db, "park", id=id, reason="why")
+    call_one(db, "retry", id=id, delay="10 seconds")
     assert _counts(db) == (1, 2)
 
 

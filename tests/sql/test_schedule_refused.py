@@ -31,6 +31,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("data", "null", "NT001"),
     ("data", '"text"', "NT001"),
     ("data", None, "NT001"),
+    ("data", '{"a": ' * 65 + "1" + "}" * 65, "NT003"),
+    ("data", '{"a": ' + "[" * 64 + "]" * 64 + "}", "NT003"),
     ("channels", [], "NT001"),
     ("channels", None, "NT001"),
     ("channels", ["pigeon"], "NT001"),
@@ -127,4 +129,4 @@ def test_empty_reference_is_no_wildcard(tx: Db) -> None:
     schedule(tx, "ada", scheduled_at=soon(tx))
     for empty in ("", None):
         with refused("NT001", "reference"), tx.transaction():
-            call_one(tx, "cancel_reference", p_reference=empty)
+            call_one(tx, "cancel_reference", reference=empty)

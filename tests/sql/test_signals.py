@@ -85,14 +85,14 @@ def test_none_when_undone(db: Db, connect: Connect, listener: Db) -> None:
 
 def test_sending_by_hand_signals_too(db: Db, listener: Db) -> None:
     (answer,) = schedule(db, "ada", scheduled_at=soon(db))
-    call_one(db, "send", p_id=answer["notification_id"])
+    call_one(db, "send", id=answer["notification_id"])
     assert [line.id for payload in heard(listener, db) for line in lines(payload)] == [answer["notification_id"]]
 
 
 def test_generation_tells_who_was_made_again(db: Db, listener: Db) -> None:
     schedule(db, "ada")
     drain(db)
-    call_one(db, "delete_recipient", p_id="ada")
+    call_one(db, "delete_recipient", id="ada")
     add_recipients(db, "ada")
     schedule(db, "ada")
     drain(db)

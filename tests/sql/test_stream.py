@@ -180,7 +180,7 @@ def test_deletion_during_a_drain_waits_for_it(
     schedule(db, "ada", "bob")
     drain(holder)
     late = background.submit(value, second, "select notify.delete_recipient('ada')")
-    wait.blocked(db, second.info.backend_pid)
+    wait.asleep(db, second.info.backend_pid)
     holder.commit()
     assert late.result() is True
     assert column(db, "select recipient from notify.notification") == ["bob"]
@@ -191,7 +191,7 @@ def test_deletion_waits_for_an_open_caller_and_takes_what_came(
 ) -> None:
     schedule(holder, "ada", "bob")
     late = background.submit(value, second, "select notify.delete_recipient('ada')")
-    wait.blocked(db, second.info.backend_pid)
+    wait.asleep(db, second.info.backend_pid)
     holder.commit()
     assert late.result() is True
     assert column(db, "select recipient from notify.notification") == ["bob"]
@@ -215,7 +215,7 @@ def test_deletion_while_somebody_reads(
 ) -> None:
     _read(holder, five)
     late = background.submit(value, second, "select notify.delete_recipient('ada')")
-    wait.blocked(db, second.info.backend_pid)
+    wait.asleep(db, second.info.backend_pid)
     holder.commit()
     assert late.result() is True
     assert stored(db) == (0, 0, 0)
