@@ -49,7 +49,10 @@ begin
     perform notify.refuse('NT001', 'scheduled_at', 'scheduled_at must be given');
   end if;
   select b.expires_at into v_expires_at from notify.notification n join notify.batch b on b.id = n.batch_id where n.id = reschedule.id;
-  perform notify.check_time(reschedule.scheduled_at, v_expires_at, notify.now());
+  perform notify.check_time(reschedule.scheduled_at, null, notify.now());
+  if reschedule.scheduled_at >= v_expires_at then
+    perform notify.refuse('NT001', 'scheduled_at', 'scheduled_at must lie before the notification''s expires_at');
+  end if;
   update notify.notification n set due_at = reschedule.scheduled_at where n.id = reschedule.id and n.status = 'pending';
   rescheduled := found;
   select n.status::text into status from notify.notification n where n.id = reschedule.id;

@@ -1,30 +1,53 @@
+create or replace function notify.check_size(p_id text, p_addresses jsonb, p_preferences jsonb) returns void
+language plpgsql immutable as $$
+declare
+  v_addresses integer := coalesce(octet_length(p_addresses::text), 0);
+  v_preferences integer := coalesce(octet_length(p_preferences::text), 0);
+begin
+  if v_addresses + v_preferences > 16384 then
+    perform notify.refuse('NT003', case when v_addresses > v_preferences then 'addresses' else 'preferences' end,
+      format('addresses and preferences of recipient %s have more than 16384 bytes', quote_literal(p_id)));
+  end if;
+end
+$$;
+comment on function notify.check_size(text, jsonb, jsonb) is
+  'Refuses addresses and preferences that are too large together, as they are, or as they would be when merged.';
+
 create or replace function notify.check_recipients(p_rows jsonb) returns void
 language plpgsql stable as $$
 declare
   v_row jsonb;
+  v_whose text;
 begin
   for v_row in select e from jsonb_array_elements(p_rows) as e loop
     if coalesce(octet_length(v_row ->> 'id'), 0) not between 1 and 128 or v_row ->> 'id' ~ '[\u0001-\u001f\u007f-\u009f]' then
       perform notify.refuse('NT001', 'recipients', 'a recipient id must have 1 to 128 bytes and no control characters');
-    elsif jsonb_typeof(v_row -> 'addresses') not in ('object', 'null') then
-      perform notify.refuse('NT001', 'addresses', 'addresses must be a JSON object');
-    elsif jsonb_typeof(v_row -> 'preferences') not in ('object', 'null') then
-      perform notify.refuse('NT001', 'preferences', 'preferences must be a JSON object');
-    elsif octet_length(v_row::text) > 16384 then
-      perform notify.refuse('NT003', 'recipients', 'a recipient has more than 16384 bytes');
-    elsif notify.is_deep(v_row -> 'addresses') then
-      perform notify.refuse('NT003', 'addresses', 'addresses is nested deeper than 64 levels');
-    elsif notify.is_deep(v_row -> 'preferences') then
-      perform notify.refuse('NT003', 'preferences', 'preferences is nested deeper than 64 levels');
-    elsif v_row ->> 'locale' !~ '^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$' then
-      perform notify.refuse('NT001', 'locale', 'locale must be a language tag such as de or pt-BR');
     end if;
+    v_whose := ' of recipient ' || quote_literal(v_row ->> 'id');
+    if jsonb_typeof(v_row -> 'addresses') not in ('object', 'null') then
+      perform notify.refuse('NT001', 'addresses', format('addresses%s must be a JSON object', v_whose));
+    elsif v_row -> 'addresses' @? 'strict $.* ? (@.type() != "string" && @.type() != "object")' then
+      perform notify.refuse('NT001', 'addresses', format('each of the addresses%s must be a text or an object', v_whose));
+    elsif jsonb_typeof(v_row -> 'preferences') not in ('object', 'null') then
+      perform notify.refuse('NT001', 'preferences', format('preferences%s must be a JSON object', v_whose));
+    elsif notify.is_deep(v_row -> 'addresses') then
+      perform notify.refuse('NT003', 'addresses', format('addresses%s is nested deeper than 64 levels', v_whose));
+    elsif notify.is_deep(v_row -> 'preferences') then
+      perform notify.refuse('NT003', 'preferences', format('preferences%s is nested deeper than 64 levels', v_whose));
+    elsif v_row ->> 'locale' !~ '^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$' then
+      perform notify.refuse('NT001', 'locale', format('locale%s must be a language tag such as de or pt-BR', v_whose));
+    end if;
+    perform notify.check_size(v_row ->> 'id', v_row -> 'addresses', v_row -> 'preferences');
   end loop;
   -- All at once: each look at pg_timezone_names reads every file of the time zone database.
-  if exists (select from jsonb_array_elements(p_rows) as e where e ->> 'time_zone' is not null
-             and not exists (select from notify.recipient r where r.id = e ->> 'id' and r.time_zone = e ->> 'time_zone')
-             and (e ->> 'time_zone') not in (select z.name from pg_timezone_names z)) then
-    perform notify.refuse('NT001', 'time_zone', 'time_zone must be an IANA name such as Europe/Berlin');
+  select e ->> 'id' into v_whose from jsonb_array_elements(p_rows) as e
+  where e ->> 'time_zone' is not null
+    and not exists (select from notify.recipient r where r.id = e ->> 'id' and r.time_zone = e ->> 'time_zone')
+    and (e ->> 'time_zone') not in (select z.name from pg_timezone_names z)
+  limit 1;
+  if found then
+    perform notify.refuse('NT001', 'time_zone',
+      format('time_zone of recipient %s must be an IANA name such as Europe/Berlin', quote_literal(v_whose)));
   end if;
 end
 $$;
@@ -86,10 +109,7 @@ begin
   if cardinality(v_changed) > 0 then
     perform from notify.recipient r where r.id = any (v_changed) order by r.id for no key update;
     -- Each part may be small, and what has been merged large.
-    if exists (select from notify.changed_recipients(p_rows, p_replace) c
-               where octet_length(c.addresses::text) + octet_length(c.preferences::text) > 16384) then
-      perform notify.refuse('NT003', 'recipients', 'a recipient''s addresses and preferences have more than 16384 bytes together');
-    end if;
+    perform notify.check_size(c.id, c.addresses, c.preferences) from notify.changed_recipients(p_rows, p_replace) c;
     update notify.recipient r
     set time_zone = c.time_zone, locale = c.locale, addresses = c.addresses, preferences = c.preferences, updated_at = v_now
     from notify.changed_recipients(p_rows, p_replace) c

@@ -80,6 +80,12 @@ CREATE FUNCTION notify.check_recipients(p_rows jsonb) RETURNS void
 
 COMMENT ON FUNCTION notify.check_recipients(p_rows jsonb) IS 'Refuses recipients that cannot be accepted, naming the field.';
 
+CREATE FUNCTION notify.check_size(p_id text, p_addresses jsonb, p_preferences jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.check_size(p_id text, p_addresses jsonb, p_preferences jsonb) IS 'Refuses addresses and preferences that are too large together, as they are, or as they would be when merged.';
+
 CREATE FUNCTION notify.check_time(p_at timestamp with time zone, p_expires_at timestamp with time zone, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     AS …;

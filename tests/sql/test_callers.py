@@ -186,11 +186,18 @@ def test_asynchronous_commit_of_the_server_is_not_ours(db: Db, caller: Db) -> No
 def test_what_is_merged_is_bounded(db: Db) -> None:
     half = {"k": "x" * 10_000}
     db.execute("select notify.upsert_recipient('ada', addresses => %s)", (Jsonb(half),))
-    with refused("NT003", "recipients"):
+    with refused("NT003", "addresses"):
         db.execute("select notify.upsert_recipient('ada', addresses => %s)", (Jsonb({"l": "x" * 10_000}),))
-    with refused("NT003", "recipients"):
+    with refused("NT003", "preferences"):
         db.execute("select notify.upsert_recipient('ada', preferences => %s)", (Jsonb(half),))
     assert value(db, "select addresses from notify.recipient where id = 'ada'") == half
+
+
+@pytest.mark.parametrize("address", [5, None, ["a"], True])
+def test_an_address_is_a_text_or_an_object(db: Db, address: Any) -> None:
+    with refused("NT001", "addresses"):
+        call(db, "upsert_recipient", id="ada", addresses=Jsonb({"email": address}))
+    call(db, "upsert_recipient", id="ada", addresses=Jsonb({"email": "ada@example.org", "webhook": {"url": "u"}}))
 
 
 @pytest.mark.parametrize("field", ["addresses", "preferences"])

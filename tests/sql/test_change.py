@@ -108,7 +108,7 @@ def test_reschedule_refuses_times_as_schedule_does(tx: Db, at: str | None, sqlst
 
 def test_reschedule_behind_the_expiry_is_refused(tx: Db) -> None:
     id = _one_in(tx, "pending", expires_at=soon(tx, "2 hours"))
-    with refused("NT001", "expires_at"), tx.transaction():
+    with refused("NT001", "scheduled_at"), tx.transaction():
         call_one(tx, "reschedule", id=id, scheduled_at=soon(tx, "2 hours 1 minute"))
     assert call_one(tx, "reschedule", id=id, scheduled_at=soon(tx, "119 minutes"))["rescheduled"]
 

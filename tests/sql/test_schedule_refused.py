@@ -98,7 +98,7 @@ RECIPIENTS: list[tuple[dict[str, Any], str, str]] = [
     ({"id": "c1\u0085"}, "NT001", "recipients"),
     ({"id": "x", "addresses": "[]"}, "NT001", "addresses"),
     ({"id": "x", "preferences": '"p"'}, "NT001", "preferences"),
-    ({"id": "x", "preferences": '{"p":"' + "x" * 16400 + '"}'}, "NT003", "recipients"),
+    ({"id": "x", "preferences": '{"p":"' + "x" * 16400 + '"}'}, "NT003", "preferences"),
     ({"id": "x", "time_zone": "Mars/Olympus"}, "NT001", "time_zone"),
     ({"id": "x", "time_zone": ""}, "NT001", "time_zone"),
     ({"id": "x", "locale": "not a locale"}, "NT001", "locale"),
