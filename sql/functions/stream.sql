@@ -6,13 +6,15 @@ $$;
 comment on function notify.epoch(bigint) is
   'Names the history that seqs belong to: system identifier, timeline, mailbox generation. A failover or restore changes it, and so does deleting the recipient.';
 
-create or replace function notify.ack(p_recipients text[], p_seqs bigint[]) returns table (recipient text, acked_seq bigint)
+create or replace function notify.ack(p_recipients text[], p_generations bigint[], p_seqs bigint[])
+returns table (recipient text, acked_seq bigint)
 language plpgsql as $$
 #variable_conflict use_column
 begin
   return query
   with wanted as (
-    select w.recipient collate "C" as recipient, max(w.seq) as seq from unnest(p_recipients, p_seqs) as w (recipient, seq) group by 1
+    select w.recipient collate "C" as recipient, w.generation, max(w.seq) as seq
+    from unnest(p_recipients, p_generations, p_seqs) as w (recipient, generation, seq) group by 1, 2
   ),
   free as materialized (
     select m.recipient from notify.mailbox m where m.recipient in (select w.recipient from wanted w)
@@ -21,15 +23,15 @@ begin
   moved as (
     update notify.mailbox m set acked_seq = least(w.seq, m.last_seq)
     from wanted w join free f on f.recipient = w.recipient
-    where m.recipient = w.recipient and least(w.seq, m.last_seq) > m.acked_seq
+    where m.recipient = w.recipient and m.generation = w.generation and least(w.seq, m.last_seq) > m.acked_seq
     returning m.recipient, m.acked_seq
   )
   select m.recipient, coalesce(d.acked_seq, m.acked_seq)
   from notify.mailbox m join free f on f.recipient = m.recipient left join moved d on d.recipient = m.recipient;
 end
 $$;
-comment on function notify.ack(text[], bigint[]) is
-  'Moves acked_seq forward, at most to last_seq, never back. Returns those that were handled; a mailbox locked by another session is left for the next call.';
+comment on function notify.ack(text[], bigint[], bigint[]) is
+  'Moves acked_seq forward, at most to last_seq, never back. An ack of a recipient who has been deleted and made anew since (another generation) changes nothing. Returns those that were handled; a mailbox locked by another session is left for the next call.';
 
 create or replace function notify.mark_read(p_recipient text, p_ids bigint[], p_up_to_seq bigint, out marked integer, out unread bigint, out last_seq bigint)
 language plpgsql as $$

@@ -1,1 +1,1 @@
-select a.recipient from notify.ack(%(recipients)s::text[], %(seqs)s::bigint[]) as a
+select a.recipient from notify.ack(%(recipients)s::text[], %(generations)s::bigint[], %(seqs)s::bigint[]) as a

@@ -48,10 +48,23 @@ async def test_a_locked_mailbox_keeps_only_its_own_ack_waiting(serve: Serve, sen
     await _acked(sender, "ada", 2)
 
 
+async def test_an_ack_does_not_reach_the_stream_of_one_made_anew(ada: Served, sender: Sender) -> None:
+    sender.send("ada", times=3)
+    generation = sender.value("select generation from notify.mailbox")
+    sender.value("select notify.delete_recipient('ada')")
+    sender.register("ada")
+    sender.send("ada", times=2)
+    ada.gateway.acks.put("ada", generation, 3)
+    await ada.gateway.acks.flush()
+    assert not ada.gateway.acks._pending
+    anew, _ = await ada.hear("ada")
+    assert await anew.seqs(2) == [1, 2]
+
+
 async def test_acks_of_nobody_are_given_up(serve: Serve) -> None:
     served = await serve(working=False)
     acks = served.gateway.acks
-    acks.put("nobody", 5)
+    acks.put("nobody", 1, 5)
     for _ in range(121):
         assert acks._pending
         await acks.flush()
@@ -61,5 +74,5 @@ async def test_acks_of_nobody_are_given_up(serve: Serve) -> None:
 async def test_those_who_wait_are_bounded(serve: Serve) -> None:
     acks: Acks = (await serve(working=False)).gateway.acks
     for number in range(100_001):
-        acks.put(str(number), 1)
+        acks.put(str(number), 1, 1)
     assert len(acks._pending) == 100_000

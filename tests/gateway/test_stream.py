@@ -49,7 +49,9 @@ async def test_live_and_replayed_frames_are_one(ada: Served, sender: Sender) -> 
 
 async def test_cursors(ada: Served, sender: Sender, key: str) -> None:
     sender.send("ada", times=4)
-    sender.db.execute("select notify.ack('{ada}', '{2}')")
+    sender.db.execute(
+        "select notify.ack('{ada}', array_agg(m.generation), '{2}') from notify.mailbox m where m.recipient = 'ada'"
+    )
     acked, hello = await ada.hear("ada")
     assert await acked.seqs(2) == [3, 4]
     bare, _ = await ada.hear("ada", since="1")

@@ -97,6 +97,18 @@ def mailbox(db: Db, recipient: str) -> tuple[int, int, int, int]:
     return (row["last_seq"], row["unread"], row["acked_seq"], row["floor_seq"])
 
 
+def ack(db: Db, recipients: list[str], seqs: list[int]) -> dict[str, int]:
+    """Acknowledge in the mailboxes' present generation; acked_seq of those that were handled."""
+    generations = column(
+        db,
+        "select coalesce(m.generation, 0) from unnest(%s::text[]) with ordinality as r (id, place)"
+        " left join notify.mailbox m on m.recipient = r.id order by r.place",
+        recipients,
+    )
+    handled = call(db, "ack", p_recipients=recipients, p_generations=generations, p_seqs=seqs)
+    return {row["recipient"]: row["acked_seq"] for row in handled}
+
+
 def stored(db: Db) -> tuple[int, int, int]:
     """How many batches, notifications and idempotency answers there are."""
     row = one(

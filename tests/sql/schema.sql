@@ -38,11 +38,11 @@ CREATE FUNCTION notify.accept(p_recipients text[], p_title text, p_message text,
 
 COMMENT ON FUNCTION notify.accept(p_recipients text[], p_title text, p_message text, p_at timestamp with time zone, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text, p_expires_at timestamp with time zone, p_unknown text) IS 'Checks and stores one schedule request. Called by schedule(), which adds idempotency.';
 
-CREATE FUNCTION notify.ack(p_recipients text[], p_seqs bigint[]) RETURNS TABLE(recipient text, acked_seq bigint)
+CREATE FUNCTION notify.ack(p_recipients text[], p_generations bigint[], p_seqs bigint[]) RETURNS TABLE(recipient text, acked_seq bigint)
     LANGUAGE plpgsql
     AS …;
 
-COMMENT ON FUNCTION notify.ack(p_recipients text[], p_seqs bigint[]) IS 'Moves acked_seq forward, at most to last_seq, never back. Returns those that were handled; a mailbox locked by another session is left for the next call.';
+COMMENT ON FUNCTION notify.ack(p_recipients text[], p_generations bigint[], p_seqs bigint[]) IS 'Moves acked_seq forward, at most to last_seq, never back. An ack of a recipient who has been deleted and made anew since (another generation) changes nothing. Returns those that were handled; a mailbox locked by another session is left for the next call.';
 
 CREATE FUNCTION notify.cancel(id bigint, OUT cancelled boolean, OUT status text) RETURNS record
     LANGUAGE plpgsql

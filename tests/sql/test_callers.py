@@ -13,6 +13,7 @@ from conftest import Connect
 from helpers import wait
 from helpers.rows import (
     Db,
+    ack,
     add_recipients,
     call,
     column,
@@ -65,7 +66,7 @@ def test_an_open_caller_is_in_nobodys_way(db: Db, caller: Db) -> None:
     assert drain(db)["sent"] == 2
     assert statuses(db, others) == ["sent", "sent"]
     call(db, "mark_read", p_recipient="ada", p_ids=others, p_up_to_seq=None)
-    assert call(db, "ack", p_recipients=["ada"], p_seqs=[1])
+    assert ack(db, ["ada"], [1])
     caller.commit()
     assert drain(db)["sent"] == 3
     assert statuses(db, held) == ["sent"] * 3

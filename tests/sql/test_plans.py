@@ -65,7 +65,7 @@ CASES: list[tuple[str, dict[str, Any], str, int, int]] = [
     ("read_mailboxes", {"recipients": ["7", "8"]}, "mailbox_pkey", 30, 0),
     ("read_stream", {"recipient": "77", "after": 1, "limit": 100}, "notification_stream", 30, 1),
     ("read_inbox", {"recipient": "77", "after": 0, "limit": 51}, "notification_stream", 40, 2),
-    ("acknowledge", {"recipients": ["7", "8"], "seqs": [1, 1]}, "mailbox_pkey", 200, 2),
+    ("acknowledge", {"recipients": ["7", "8"], "generations": [7, 8], "seqs": [1, 1]}, "mailbox_pkey", 200, 2),
     ("mark_read", {"recipient": "77", "ids": [1, 2], "up_to_seq": 1}, "notification_stream", 150, 2),
     ("cancel", {"id": 700_000}, "notification_pkey", 100, 0),
     ("reschedule", {"id": 700_000, "scheduled_at": "2029-01-01Z"}, "notification_pkey", 150, 0),

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from helpers.rows import Db, call, column, move_clock, rows, schedule, soon
+from helpers.rows import Db, ack, call, column, move_clock, rows, schedule, soon
 from notify.postgres.connection import connect_sync
 
 PEOPLE = ["ada", "bob", "cleo"]
@@ -88,7 +88,7 @@ class Mailboxes(RuleBasedStateMachine):
 
     @rule(second=second, who=people, seq=st.integers(0, 6))
     def ack(self, second: bool, who: list[str], seq: int) -> None:
-        self.act(second, lambda db: call(db, "ack", p_recipients=who, p_seqs=[seq] * len(who)))
+        self.act(second, lambda db: ack(db, who, [seq] * len(who)))
 
     @rule(second=second, most=st.integers(1, 3), minutes=st.integers(0, 3))
     def retention(self, second: bool, most: int, minutes: int) -> None:

@@ -11,6 +11,7 @@ from conftest import Connect
 from helpers import wait
 from helpers.rows import (
     Db,
+    ack,
     add_recipients,
     call,
     call_one,
@@ -45,55 +46,61 @@ def second(connect: Connect) -> Db:
     return connect(name="second")
 
 
-def _ack(db: Db, recipients: list[str], seqs: list[int]) -> dict[str, int]:
-    return {row["recipient"]: row["acked_seq"] for row in call(db, "ack", p_recipients=recipients, p_seqs=seqs)}
-
-
 def _read(db: Db, ids: list[int] | None = None, up_to: int | None = None, recipient: str = "ada") -> tuple[Any, ...]:
     return tuple(call_one(db, "mark_read", p_recipient=recipient, p_ids=ids, p_up_to_seq=up_to).values())
 
 
 def test_acks_move_forward_and_not_beyond_the_last(db: Db, five: list[int]) -> None:
-    assert _ack(db, ["ada", "bob", "nobody"], [3, 1, 1]) == {"ada": 3, "bob": 0}
-    assert _ack(db, ["ada", "ada"], [1, 2]) == {"ada": 3}
-    assert _ack(db, ["ada", "ada", "ada"], [2, 4, 3]) == {"ada": 4}
-    assert _ack(db, ["ada"], [2**62]) == {"ada": 5}
-    assert _ack(db, ["ada"], [-1]) == {"ada": 5}
+    assert ack(db, ["ada", "bob", "nobody"], [3, 1, 1]) == {"ada": 3, "bob": 0}
+    assert ack(db, ["ada", "ada"], [1, 2]) == {"ada": 3}
+    assert ack(db, ["ada", "ada", "ada"], [2, 4, 3]) == {"ada": 4}
+    assert ack(db, ["ada"], [2**62]) == {"ada": 5}
+    assert ack(db, ["ada"], [-1]) == {"ada": 5}
     assert mailbox(db, "ada") == (5, 5, 5, 0)
-    assert _ack(db, [], []) == {}
+    assert ack(db, [], []) == {}
 
 
 def test_an_ack_that_changes_nothing_writes_nothing(db: Db, five: list[int]) -> None:
-    _ack(db, ["ada"], [5])
+    ack(db, ["ada"], [5])
     before = value(db, "select ctid::text from notify.mailbox where recipient = 'ada'")
-    assert _ack(db, ["ada"], [5]) == {"ada": 5}
+    assert ack(db, ["ada"], [5]) == {"ada": 5}
     assert value(db, "select ctid::text from notify.mailbox where recipient = 'ada'") == before
 
 
 def test_an_ack_steps_around_a_locked_mailbox(db: Db, five: list[int], holder: Db) -> None:
     holder.execute("select from notify.mailbox where recipient = 'ada' for no key update")
-    assert _ack(db, ["ada", "bob"], [2, 0]) == {"bob": 0}
+    assert ack(db, ["ada", "bob"], [2, 0]) == {"bob": 0}
     holder.commit()
-    assert _ack(db, ["ada"], [2]) == {"ada": 2}
+    assert ack(db, ["ada"], [2]) == {"ada": 2}
 
 
 def test_an_ack_during_a_drain_is_left_for_later_and_loses_nothing(db: Db, five: list[int], holder: Db) -> None:
     schedule(db, "ada")
     drain(holder)
-    assert _ack(db, ["ada"], [6]) == {}
+    assert ack(db, ["ada"], [6]) == {}
     holder.commit()
-    assert _ack(db, ["ada"], [6]) == {"ada": 6}
+    assert ack(db, ["ada"], [6]) == {"ada": 6}
     assert mailbox(db, "ada") == (6, 6, 6, 0)
 
 
 def test_a_drain_during_an_ack_finds_the_recipient_busy(db: Db, five: list[int], holder: Db) -> None:
     schedule(db, "ada", "bob")
-    _ack(holder, ["ada"], [4])
+    ack(holder, ["ada"], [4])
     done = drain(db)
     assert (done["sent"], done["busy"]) == (1, ["ada"])
     holder.commit()
     assert drain(db)["sent"] == 1
     assert mailbox(db, "ada") == (6, 6, 4, 0)
+
+
+def test_an_ack_of_one_who_was_deleted_and_made_anew_changes_nothing(db: Db, five: list[int]) -> None:
+    old = value(db, "select generation from notify.mailbox where recipient = 'ada'")
+    db.execute("select notify.delete_recipient('ada')")
+    add_recipients(db, "ada")
+    schedule(db, "ada")
+    drain(db)
+    call(db, "ack", p_recipients=["ada"], p_generations=[old], p_seqs=[5])
+    assert mailbox(db, "ada") == (1, 1, 0, 0)
 
 
 def test_read_by_ids_and_by_seq_counts_each_once(db: Db, five: list[int]) -> None:
@@ -202,12 +209,12 @@ def test_acks_and_reading_of_one_who_is_being_deleted(
     db: Db, five: list[int], holder: Db, second: Db, background: ThreadPoolExecutor
 ) -> None:
     holder.execute("select notify.delete_recipient('ada')")
-    assert _ack(db, ["ada"], [3]) == {}
+    assert ack(db, ["ada"], [3]) == {}
     late = background.submit(_read, second, five)
     wait.blocked(db, second.info.backend_pid)
     holder.commit()
     assert late.result() == (0, None, None)
-    assert _ack(db, ["ada"], [3]) == {}
+    assert ack(db, ["ada"], [3]) == {}
 
 
 def test_deletion_while_somebody_reads(

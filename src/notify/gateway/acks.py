@@ -20,9 +20,20 @@ _TRIES = 120
 _PENDING_MAX = 100_000
 
 
-async def acknowledge(connection: AsyncConnection[Any], recipients: list[str], seqs: list[int]) -> list[str]:
+# A recipient, and the generation of the mailbox: one who was deleted and made anew has another stream.
+Whose = tuple[str, int]
+
+
+async def acknowledge(connection: AsyncConnection[Any], wanted: dict[Whose, int]) -> list[str]:
     """Move acked_seq forward, at most to last_seq; the recipients whose mailbox was not locked."""
-    return await many(connection, "acknowledge", str, recipients=recipients, seqs=seqs)
+    return await many(
+        connection,
+        "acknowledge",
+        str,
+        recipients=[recipient for recipient, _ in wanted],
+        generations=[generation for _, generation in wanted],
+        seqs=list(wanted.values()),
+    )
 
 
 class Acks:
@@ -30,15 +41,16 @@ class Acks:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._pending: dict[str, int] = {}
-        self._tries: dict[str, int] = {}
+        self._pending: dict[Whose, int] = {}
+        self._tries: dict[Whose, int] = {}
         self.written = 0
 
-    def put(self, recipient: str, seq: int) -> None:
+    def put(self, recipient: str, generation: int, seq: int) -> None:
         """Note one. When the database is away for long and very many wait, others are given up."""
-        if len(self._pending) >= _PENDING_MAX and recipient not in self._pending:
+        whose = (recipient, generation)
+        if len(self._pending) >= _PENDING_MAX and whose not in self._pending:
             self._forget(next(iter(self._pending)))
-        self._pending[recipient] = max(seq, self._pending.get(recipient, 0))
+        self._pending[whose] = max(seq, self._pending.get(whose, 0))
 
     async def run(self) -> None:
         """Flush twice a second, until cancelled."""
@@ -48,31 +60,31 @@ class Acks:
 
     async def flush(self) -> None:
         """Write what waits, once. What was not handled, or raced with an error, waits for the next time."""
-        names = sorted(self._pending)
-        for start in range(0, len(names), _SLICE):
-            some = names[start : start + _SLICE]
-            await self._write({name: self._pending[name] for name in some if name in self._pending})
+        waiting = sorted(self._pending)
+        for start in range(0, len(waiting), _SLICE):
+            some = waiting[start : start + _SLICE]
+            await self._write({whose: self._pending[whose] for whose in some if whose in self._pending})
 
-    async def _write(self, wanted: dict[str, int]) -> None:
+    async def _write(self, wanted: dict[Whose, int]) -> None:
         async with self._pool.connection() as connection:
-            handled = set(await acknowledge(connection, list(wanted), list(wanted.values())))
+            handled = set(await acknowledge(connection, wanted))
         self.written += len(handled)
-        for recipient, seq in wanted.items():
-            if recipient in handled:
-                self._settle(recipient, seq)
+        for whose, seq in wanted.items():
+            if whose[0] in handled:
+                self._settle(whose, seq)
             else:
-                self._count(recipient)
+                self._count(whose)
 
-    def _settle(self, recipient: str, seq: int) -> None:
-        if self._pending.get(recipient, 0) <= seq:  # a higher one may have come meanwhile
-            self._forget(recipient)
+    def _settle(self, whose: Whose, seq: int) -> None:
+        if self._pending.get(whose, 0) <= seq:  # a higher one may have come meanwhile
+            self._forget(whose)
 
-    def _count(self, recipient: str) -> None:
-        self._tries[recipient] = self._tries.get(recipient, 0) + 1
-        if self._tries[recipient] > _TRIES:
-            log.warning("ack given up", recipient=recipient)
-            self._forget(recipient)
+    def _count(self, whose: Whose) -> None:
+        self._tries[whose] = self._tries.get(whose, 0) + 1
+        if self._tries[whose] > _TRIES:
+            log.warning("ack given up", recipient=whose[0])
+            self._forget(whose)
 
-    def _forget(self, recipient: str) -> None:
-        self._pending.pop(recipient, None)
-        self._tries.pop(recipient, None)
+    def _forget(self, whose: Whose) -> None:
+        self._pending.pop(whose, None)
+        self._tries.pop(whose, None)

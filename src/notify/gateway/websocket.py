@@ -169,7 +169,7 @@ class _Endpoint:
             return
         match message:
             case Ack(seq):
-                self._gateway.acks.put(connection.recipient, seq)
+                self._gateway.acks.put(connection.recipient, connection.position.generation, seq)
             case Auth(token):
                 await self._renew(connection, token)
 
