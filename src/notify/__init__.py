@@ -8,8 +8,10 @@ A map, to be read from top to bottom:
   worker.py       ticker, sweep and jobs, supervised
   jobs.py         the Procrastinate app and its tasks
   upkeep.py       sweep, rescue, retention
-  dispatch.py     the drain and the ticker that calls it
-  scheduler.py    the Python client, with inputs.py and unwrap.py
+  dispatch.py     the ticker, and draining until nothing is left
+  drain.py        one chunk; faults.py: what to do when one fails
+  scheduler.py    the Python client; arguments.py and inputs.py check what it is given,
+                  link.py is its own connection, joined.py and unwrap.py the caller's
   calls.py        every call of an application, as data
   access.py       API keys and recipient tokens
   postgres/       connections, statements from sql/, migrations, the embedded server
