@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
 import structlog
 from procrastinate import App, JobContext, PsycopgConnector
 from psycopg import AsyncConnection
 
 from notify import upkeep
 from notify.config import Settings
-from notify.dispatch import Ticker, drain_all
-from notify.drain import Pass
+from notify.dispatch import Ticker
 from notify.errors import InvalidValue
+from notify.faults import Quarantine
 from notify.postgres.pool import Pool, configure, connect, conninfo
 from notify.upkeep import Statistics
 
@@ -28,18 +29,28 @@ log = structlog.get_logger("notify.jobs")
 
 DISPATCH_QUEUE = "notify_dispatch"
 TASKS_QUEUE = "notify_tasks"
-# Seconds between the tries of a dispatch job that others crowd out; then it is the sweep's.
-_TURNS = (0.05, 0.1, 0.2, 0.4, 0.8)
 _SEARCH_PATH = "select set_config('search_path', 'notify_jobs', false)"
 
-Task = Callable[..., Awaitable[Statistics]]
+
+class Task(msgspec.Struct, frozen=True):
+    """What does the work of a task, and what it may be told."""
+
+    run: Callable[..., Awaitable[Statistics]]
+    options: Mapping[str, str | None] = {}
+    """Its arguments, each with the setting that it is taken from when it is not given."""
+    drains: bool = False
+    """Whether it is handed the settings and the quarantine of the process."""
+
 
 # By the names that `notify run` takes.
-TASKS: dict[str, Task] = {
-    "sweep": upkeep.sweep,
-    "retry_failed_notifications": upkeep.retry_failed_notifications,
-    "cleanup_cancelled_notifications": upkeep.cleanup_cancelled_notifications,
-    "delete_old_notifications": upkeep.delete_old_notifications,
+TASKS: Mapping[str, Task] = {
+    "dispatch": Task(upkeep.dispatch, drains=True),
+    "sweep": Task(upkeep.sweep, drains=True),
+    "retry_failed_notifications": Task(upkeep.retry_failed_notifications, {"limit": None}),
+    "cleanup_cancelled_notifications": Task(
+        upkeep.cleanup_cancelled_notifications, {"days_old": "cancelled_retention_days"}
+    ),
+    "delete_old_notifications": Task(upkeep.delete_old_notifications, {"days_old": "retention_days"}),
 }
 
 
@@ -59,37 +70,45 @@ class Runtime:
             started = time.monotonic()
             if started - self.swept_at < self.settings.sweep_seconds / 2:
                 return
-            await self.run("sweep", settings=self.settings, quarantine=self.ticker.quarantine)
+            await self.run("sweep", often=True)
             self.swept_at = started
 
-    async def run(self, task: str, **arguments: Any) -> Statistics:
-        """Run one of TASKS on a connection of the pool, and log what it did."""
+    async def run(self, task: str, *, often: bool = False) -> Statistics:
+        """Run one of TASKS on a connection of the pool, and log what it did; nothing is no event if it runs often."""
         async with self.pool.connection() as connection:
-            return await _run(connection, task, arguments)
+            return await _run(connection, self.settings, task, {}, self.ticker.quarantine, often=often)
 
 
-async def run_task(settings: Settings, task: str, **arguments: Any) -> Statistics:
-    """Run one of TASKS by hand, on a connection of its own. Raises InvalidValue for an unknown task or argument."""
+async def run_task(settings: Settings, task: str, /, **arguments: Any) -> Statistics:
+    """Run one of TASKS by hand, on a connection of its own. Raises InvalidValue for an unknown task or argument, or
+    a value that cannot be."""
     if task not in TASKS:
         raise InvalidValue(f"unknown task {task!r}; there are {', '.join(sorted(TASKS))}", field="task")
-    if task == "sweep":
-        arguments["settings"] = settings
-    elif task == "cleanup_cancelled_notifications":
-        arguments.setdefault("days_old", settings.cancelled_retention_days)
-    elif task == "delete_old_notifications":
-        arguments.setdefault("days_old", settings.retention_days)
+    options = TASKS[task].options
+    for name in arguments.keys() - options.keys():
+        raise InvalidValue(f"{task} takes {', '.join(options) or 'no arguments'}, not {name}", field=name)
     async with await connect(settings, name="task") as connection:
-        return await _run(connection, task, arguments)
+        return await _run(connection, settings, task, arguments)
 
 
-async def _run(connection: AsyncConnection[Any], task: str, arguments: dict[str, Any]) -> Statistics:
+async def _run(
+    connection: AsyncConnection[Any],
+    settings: Settings,
+    task: str,
+    arguments: Mapping[str, Any],
+    quarantine: Quarantine | None = None,
+    *,
+    often: bool = False,
+) -> Statistics:
     started = time.monotonic()
-    try:
-        done = await TASKS[task](connection, **arguments)
-    except TypeError as error:
-        raise InvalidValue(f"{task}: {error}", field="arguments") from error
+    chosen = TASKS[task]
+    told = {name: getattr(settings, source) for name, source in chosen.options.items() if source} | dict(arguments)
+    if chosen.drains:
+        told |= {"settings": settings, "quarantine": quarantine}
+    done = await chosen.run(connection, **told)
     # A sweep that only set alarm clocks is no event.
-    level = log.info if any(count for what, count in done.items() if what != "planned") else log.debug
+    quiet = often and not any(count for what, count in done.items() if what != "planned")
+    level = log.debug if quiet else log.info
     level("task done", task=task, seconds=round(time.monotonic() - started, 3), **done)
     return done
 
@@ -128,22 +147,7 @@ def _add_dispatch(app: App) -> None:
         if runtime.ticker.alive:
             runtime.ticker.wake()
             return
-        async with runtime.pool.connection() as connection:
-            done = await _drain_in_turn(connection, runtime)
-            # What is due within this second but not yet has no alarm clock of its own.
-            await upkeep.plan(connection)
-        log.info("drained by job", second=second, sent=done.sent, sending=done.sending, expired=done.expired)
-
-
-async def _drain_in_turn(connection: AsyncConnection[Any], runtime: Runtime) -> Pass:
-    """Drain; while others do, they may not see what this job was made for, so it tries again for a while."""
-    pauses = iter(_TURNS)
-    while True:
-        done = await drain_all(connection, runtime.ticker.quarantine, max_rows=runtime.settings.drain_chunk)
-        pause = next(pauses, None)
-        if pause is None or not done.crowded:
-            return done
-        await asyncio.sleep(pause)
+        await runtime.run("dispatch", often=True)
 
 
 def _add_periodic(app: App, settings: Settings) -> None:
@@ -162,10 +166,9 @@ def _add_periodic(app: App, settings: Settings) -> None:
     @app.periodic(cron="0 3 * * *")
     @app.task(name="notify.cleanup_cancelled_notifications", queue=TASKS_QUEUE, pass_context=True)
     async def cleanup_cancelled_notifications(context: JobContext, timestamp: int) -> None:
-        days = settings.cancelled_retention_days
-        await _runtime(context).run("cleanup_cancelled_notifications", days_old=days)
+        await _runtime(context).run("cleanup_cancelled_notifications")
 
     @app.periodic(cron="30 3 * * *")
     @app.task(name="notify.delete_old_notifications", queue=TASKS_QUEUE, pass_context=True)
     async def delete_old_notifications(context: JobContext, timestamp: int) -> None:
-        await _runtime(context).run("delete_old_notifications", days_old=settings.retention_days)
+        await _runtime(context).run("delete_old_notifications")

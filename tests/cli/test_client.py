@@ -82,4 +82,19 @@ def test_a_task_by_hand(notify: Notify, tmp_path: Path, dsn: str) -> None:
     assert json.loads(cleaned.stdout)["deleted"] == 0
     assert notify("run", "nonsense").err.startswith("notify: unknown task 'nonsense'; there are ")
     assert notify("run", "sweep", "x").err == "notify: 'x' should be KEY=VALUE\n"
-    assert notify("run", "sweep", "x=1").status == 1
+    assert notify("run", "sweep", "x=1") == (1, "", "notify: sweep takes no arguments, not x\n")
+    sent = done(tmp_path, "run", "dispatch", database_url=dsn)
+    assert sent.stdout == "dispatch: sent 0, sending 0, expired 0, parked 0, planned 0\n"
+    assert '"event": "task done"' in sent.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (("days_old=x",), "days_old must be a whole number from 0 to 36500, not 'x'"),
+        (("foo=1",), "cleanup_cancelled_notifications takes days_old, not foo"),
+        (("days_old=1", "days_old=2"), "days_old is given twice"),
+    ],
+)
+def test_what_a_task_cannot_be_told(notify: Notify, given: tuple[str, ...], reason: str) -> None:
+    assert notify("run", "cleanup_cancelled_notifications", *given) == (1, "", f"notify: {reason}\n")

@@ -78,6 +78,17 @@ async def test_jobs_alone_send_what_is_due_soon(db: Db, settings: Settings) -> N
     assert timedelta() <= late < timedelta(seconds=3)
 
 
+@pytest.mark.usefixtures("no_sweep")
+async def test_jobs_alone_send_what_is_due_later_in_the_second_of_a_job(db: Db, settings: Settings) -> None:
+    async with working(settings, ticker_enabled=False):
+        now = schedule_ids(db, "ada")
+        later = schedule_ids(db, "bob", scheduled_at=soon(db, "600 milliseconds"))
+        assert value(db, "select count(*) from notify.wakeup where at > now()") == 0  # the job of now is its alarm, too
+        await _sent(db, *now, *later)
+    late = value(db, "select max(sent_at - due_at) from notify.notification")
+    assert late < timedelta(seconds=3)
+
+
 async def test_the_ticker_alone_sends_with_every_job_deleted(db: Db, settings: Settings) -> None:
     db.execute("create function notify.lost() returns trigger language plpgsql as $$ begin return null; end $$")
     db.execute(
@@ -133,11 +144,11 @@ async def test_two_sweeps_of_a_process_at_once_are_one(db: Db, settings: Setting
 async def test_the_sweep_plans_jobs_for_the_coming_minute(db: Db, settings: Settings) -> None:
     async with _runtime(settings) as runtime:
         schedule_ids(db, "ada", scheduled_at=soon(db, "90 seconds"))
-        assert (await runtime.run("sweep", settings=settings))["planned"] == 0
+        assert (await runtime.run("sweep"))["planned"] == 0
         db.execute("update notify.batch set scheduled_at = scheduled_at - interval '1 minute'")
         db.execute("set session_replication_role to replica")  # as if time had passed, without a ring
         db.execute("update notify.notification set due_at = due_at - interval '1 minute'")
-        done = await runtime.run("sweep", settings=settings)
+        done = await runtime.run("sweep")
         assert (done["planned"], done["sent"]) == (1, 0)
         job = one(db, "select * from notify_jobs.procrastinate_jobs")
         assert job["task_name"] == "notify.dispatch"

@@ -1,4 +1,4 @@
-"""`notify run`: a periodic task by hand."""
+"""`notify run`: a task by hand."""
 
 from __future__ import annotations
 
@@ -20,12 +20,21 @@ from notify.jobs import TASKS, run_task
 def run(task: str, arguments: tuple[str, ...], json: bool) -> None:
     """Run a task once, now, and print what it did; as `notify run cleanup_cancelled_notifications days_old=7`."""
     settings = located(prepared())
-    done = asyncio.run(run_task(settings, task, **dict(map(_argument, arguments))))
+    done = asyncio.run(run_task(settings, task, **_told(arguments)))
     if json:
         say_json(done)
         return
     counts = ", ".join(f"{name} {value}" for name, value in done.items())
     say(f"{task}: {counts or 'done'}")
+
+
+def _told(arguments: tuple[str, ...]) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for name, value in map(_argument, arguments):
+        if name in told:
+            raise InvalidValue(f"{name} is given twice", field=name)
+        told[name] = value
+    return told
 
 
 def _argument(text: str) -> tuple[str, Any]:
