@@ -1,4 +1,3 @@
 select current_setting('server_version_num')::integer as version, clock_timestamp() as at,
   current_setting('fsync')::boolean as fsync, current_setting('full_page_writes')::boolean as full_page_writes,
-  pg_is_in_recovery() as standby, pg_notification_queue_usage() as queue_usage,
-  (select count(*) from pg_stat_activity a where a.datname = current_database() and a.application_name = 'notify-ticker') as tickers
+  pg_is_in_recovery() as standby, pg_notification_queue_usage() as queue_usage

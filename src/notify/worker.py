@@ -6,11 +6,15 @@ Procrastinate's worker ends without an error when its database does; here it is 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
+
+import msgspec
 
 from notify.config import Settings
 from notify.dispatch import Ticker
 from notify.jobs import DISPATCH_QUEUE, TASKS_QUEUE, Runtime, make_app
+from notify.postgres.connection import here
 from notify.postgres.pool import open_pool
 from notify.supervise import supervise
 
@@ -34,7 +38,9 @@ class Worker:
 
     async def run(self) -> None:
         """Work until cancelled, through outages of Postgres of any length."""
-        pool = await open_pool(self._settings, name="worker", wait=False)
+        # By this name, of which a worker always has a session, notify doctor counts workers.
+        settings = msgspec.structs.replace(self._settings, pool_min=max(1, self._settings.pool_min))
+        pool = await open_pool(settings, name=f"worker {here()}:{os.getpid()}", wait=False)
         runtime = Runtime(self._settings, pool, self._ticker)
         try:
             async with asyncio.TaskGroup() as group:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
 from cli.conftest import Notify
+from conftest import Connect
+from helpers.rows import Db, add_recipients, schedule_ids
+from notify.cli import doctor
 from notify.cli.schema import variables
 from notify.config import Settings
+from notify.postgres.connection import here
 
 
 def test_config_names_every_setting_and_its_source(
@@ -47,6 +52,40 @@ def test_doctor_finds_what_is_wrong(notify: Notify, monkeypatch: pytest.MonkeyPa
     assert "http://127.0.0.1:1/health/ready does not answer" in found["api", "wrong"]
     assert found["database", "warning"].startswith("fsync is off")  # as the test server does without
     assert notify("doctor", "schema").status == 0
+
+
+def _worker(notify: Notify, *options: str) -> tuple[int, str, str]:
+    answer = notify("doctor", "worker", "--json", *options)
+    (finding,) = json.loads(answer.out)
+    return answer.status, finding["state"], finding["detail"]
+
+
+def test_doctor_counts_workers_by_their_sessions(
+    notify: Notify, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "box")
+    elsewhere = [connect(name=f"worker {name}") for name in ("boxer:1", "boxer:1", "boxer:2")]
+    assert _worker(notify) == (0, "ok", "2 running, nothing overdue")
+    assert _worker(notify, "--here") == (1, "wrong", "no worker runs here, nothing overdue: look at its log")
+    here = connect(name="worker box:1")
+    assert _worker(notify) == (0, "ok", "3 running, nothing overdue")
+    assert _worker(notify, "--here") == (0, "ok", "1 running here, nothing overdue")
+    monkeypatch.setattr(doctor, "_SILENT_SECONDS", 0)
+    here.execute("begin")  # not idle
+    assert _worker(notify) == (0, "ok", "1 running, nothing overdue")
+    here.close()
+    assert _worker(notify)[:2] == (1, "wrong")
+    assert [session.closed for session in elsewhere] == [False] * 3
+
+
+def test_doctor_does_not_blame_this_worker_for_a_late_row(notify: Notify, connect: Connect, db: Db) -> None:
+    connect(name=f"worker {here()}:1")
+    add_recipients(db, "ada")
+    schedule_ids(db, "ada")
+    db.execute("update notify.notification set due_at = due_at - interval '2 minutes'")
+    late = "1 overdue by up to 120 s: look at notify.stuck"
+    assert _worker(notify) == (1, "wrong", late)
+    assert _worker(notify, "--here") == (0, "warning", late)
 
 
 def test_doctor_without_schema_or_database(notify: Notify, monkeypatch: pytest.MonkeyPatch, bare_dsn: str) -> None:

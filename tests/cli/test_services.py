@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -48,6 +49,26 @@ def test_parent_stops_its_children(tmp_path: Path, dsn: str) -> None:
         children = descendants(api.pid)
         assert api.end() == 0
         assert not any(child.is_running() for child in children)
+
+
+def _worker(folder: Path, dsn: str, *options: str) -> str:
+    """What the doctor says about the worker; its status is right."""
+    checked = done(folder, "doctor", "worker", "--json", *options, database_url=dsn)
+    (finding,) = json.loads(checked.stdout)
+    assert checked.returncode == (finding["state"] != "ok")
+    return str(finding["detail"])
+
+
+@pytest.mark.parametrize("off", [{}, {"ticker_enabled": "false"}, {"jobs_enabled": "false"}])
+def test_doctor_counts_the_workers_that_live(tmp_path: Path, dsn: str, off: dict[str, str]) -> None:
+    with (
+        Program(tmp_path, "worker", database_url=dsn, **off) as one,
+        Program(tmp_path, "worker", database_url=dsn, **off),
+    ):
+        until(lambda: _worker(tmp_path, dsn) == "2 running, nothing overdue")
+        one.end(signal.SIGKILL)
+        assert _worker(tmp_path, dsn, "--here") == "1 running here, nothing overdue"
+    assert _worker(tmp_path, dsn).startswith("no worker runs, nothing overdue")
 
 
 @pytest.mark.parametrize("command", ["api", "worker"])

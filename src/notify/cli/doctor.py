@@ -21,6 +21,7 @@ from notify.cli.place import server_url
 from notify.config import Settings, unknown
 from notify.errors import NotifyError
 from notify.postgres import migrate
+from notify.postgres.connection import here
 from notify.postgres.queries import one_sync
 from notify.supervise import describe
 
@@ -32,6 +33,8 @@ _OLDEST_SERVER = 150_000
 _SKEW_SECONDS = 1.0
 # The ticker and the sweep see to everything within seconds; a minute means that nobody does.
 _LATE_SECONDS = 60.0
+# Every worker sweeps once a minute at least, whichever clocks it runs: one that says nothing for so long hangs.
+_SILENT_SECONDS = 90
 _QUEUE_USAGE = 0.5
 _DISK_LOW_BYTES, _DISK_FULL_BYTES = 2_000_000_000, 200_000_000
 _HTTP_SECONDS = 3.0
@@ -53,7 +56,6 @@ class _Server(msgspec.Struct, frozen=True):
     full_page_writes: bool
     standby: bool
     queue_usage: float
-    tickers: int
 
 
 class _Work(msgspec.Struct, frozen=True):
@@ -65,23 +67,24 @@ class _Work(msgspec.Struct, frozen=True):
 
 @click.command()
 @click.argument("checks", nargs=-1, type=click.Choice(_CHECKS))
+@click.option("--here", "only_here", is_flag=True, help="Of workers, look only for one on this machine or container.")
 @as_json
-def doctor(checks: tuple[str, ...], json: bool) -> None:
+def doctor(checks: tuple[str, ...], only_here: bool, json: bool) -> None:
     """Check the service, all of it or only the named CHECKS. Exits with 1 if something is wrong."""
     settings = prepared()
-    findings = list(_examine(settings, set(checks)))
+    findings = list(_examine(settings, set(checks), here() if only_here else None))
     say_json(findings) if json else say(table([(f.state, f.check, f.detail) for f in findings]))
     sys.exit(1 if any(finding.state == "wrong" for finding in findings) else 0)
 
 
-def _examine(settings: Settings, wanted: set[str]) -> Iterator[Finding]:
+def _examine(settings: Settings, wanted: set[str], host: str | None) -> Iterator[Finding]:
     wanted = wanted or set(_CHECKS)
     if "settings" in wanted:
         yield from _settings()
     if in_database := [check for check in _IN_DATABASE if check in wanted]:
         # Each of these needs the ones before it: what is wrong there is the answer, too.
         needed = _IN_DATABASE[: _IN_DATABASE.index(in_database[-1]) + 1]
-        for finding in _in_database(settings):
+        for finding in _in_database(settings, host):
             if finding.check in wanted or (finding.check in needed and finding.state == "wrong"):
                 yield finding
     if "api" in wanted:
@@ -95,7 +98,7 @@ def _settings() -> Iterator[Finding]:
         yield Finding("settings", "warning", f"{name} is set, but there is no such setting")
 
 
-def _in_database(settings: Settings) -> Iterator[Finding]:
+def _in_database(settings: Settings, host: str | None) -> Iterator[Finding]:
     try:
         settings = located(settings)
         with database(settings) as connection:
@@ -104,7 +107,8 @@ def _in_database(settings: Settings) -> Iterator[Finding]:
             schema = _schema(str(settings.database_url))
             yield schema
             if schema.state != "wrong":
-                yield from _worker(server, one_sync(connection, "work_health", _Work))
+                work = one_sync(connection, "work_health", _Work, host=host, silent=_SILENT_SECONDS)
+                yield from _worker(work, only_here=host is not None)
     except NoDatabase as error:
         yield Finding("database", "wrong", error.message)
     except psycopg.Error as error:
@@ -143,14 +147,16 @@ def _schema(url: str) -> Finding:
     return Finding("schema", "ok", "up to date")
 
 
-def _worker(server: _Server, work: _Work) -> Iterator[Finding]:
+def _worker(work: _Work, *, only_here: bool) -> Iterator[Finding]:
     late = f"{work.overdue} overdue by up to {work.lateness:.0f} s" if work.overdue else "nothing overdue"
-    if not work.workers and not server.tickers:
-        yield Finding("worker", "wrong", f"no worker runs, {late}: start notify up or notify worker")
+    if not work.workers:
+        where, remedy = (" here", "look at its log") if only_here else ("", "start notify up or notify worker")
+        yield Finding("worker", "wrong", f"no worker runs{where}, {late}: {remedy}")
     elif work.lateness > _LATE_SECONDS:
-        yield Finding("worker", "wrong", f"{late}: look at notify.stuck")
+        # A row that some session has locked says nothing against the worker that one asks about.
+        yield Finding("worker", "warning" if only_here else "wrong", f"{late}: look at notify.stuck")
     else:
-        yield Finding("worker", "ok", f"{max(work.workers, server.tickers)} running, {late}")
+        yield Finding("worker", "ok", f"{work.workers} running{' here' if only_here else ''}, {late}")
     if work.dead_letters:
         yield Finding("worker", "warning", f"{work.dead_letters} given up: look at notify.dead_letters")
 

@@ -9,6 +9,7 @@ named in sql/queries, so a migration under a running process does not change wha
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import psycopg
@@ -17,6 +18,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from notify.config import Settings
 from notify.errors import ConfigError
+
+# Of the 63 of an application name; the rest is for what stands around it.
+_HOST_CHARACTERS = 40
 
 _CONFIGURE = """
 select set_config('TimeZone', 'UTC', false),
@@ -80,6 +84,11 @@ async def configure(connection: AsyncConnection[Any], target: Settings | str) ->
     """Pin the session's settings, in one statement. The connection must be in autocommit mode, or it is left
     in a transaction whose rollback undoes them."""
     await connection.execute(_CONFIGURE, _parameters(target))
+
+
+def here() -> str:
+    """The name of this machine or container, as it fits into an application name."""
+    return socket.gethostname().encode("ascii", "replace").decode()[:_HOST_CHARACTERS]
 
 
 def _split(target: Settings | str) -> tuple[Settings, str]:
