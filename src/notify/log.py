@@ -6,6 +6,7 @@ and the process's own secrets by their value.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sys
@@ -102,8 +103,19 @@ def _formatter(settings: Settings) -> logging.Formatter:
 
 
 def _plain_uvicorn(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """What the end of the process cancels is no error, and uvicorn's traceback of it, one even as text, tells nothing."""
     event.pop("color_message", None)
+    text = str(event["event"]).rstrip()
+    as_text = text.startswith("Traceback ") and text.endswith("asyncio.exceptions.CancelledError")
+    if as_text or _is_cancellation(event.get("exc_info")):
+        event.pop("exc_info", None)
+        what = "stopping" if as_text else "a request"
+        event |= {"event": f"{what} was cut short by the end of the process", "level": "warning"}
     return event
+
+
+def _is_cancellation(exc_info: Any) -> bool:
+    return isinstance(exc_info, tuple) and isinstance(exc_info[1], asyncio.CancelledError)
 
 
 def _without_secrets(scrub: Callable[[str], str]) -> Processor:

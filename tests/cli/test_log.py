@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import traceback
 from collections.abc import Iterator
 
 import pytest
@@ -58,6 +60,38 @@ def test_an_exception_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> Non
         structlog.stdlib.get_logger("notify.test").exception("failed")
     (line,) = _lines(capsys)
     assert "RuntimeError: password=*** was wrong" in str(line["exception"])
+
+
+async def _cut_short() -> None:
+    """What uvicorn logs where the end of the process cancels a request, and the application while it stops."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError as error:
+        logging.getLogger("uvicorn.error").error("Exception in ASGI application\n", exc_info=error)
+        logging.getLogger("uvicorn.error").error(traceback.format_exc())
+        task.uncancel()
+
+
+def test_what_the_end_of_the_process_cuts_short_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(SETTINGS)
+    asyncio.run(_cut_short())
+    cut = _lines(capsys)
+    assert [(line["level"], line["event"]) for line in cut] == [
+        ("warning", "a request was cut short by the end of the process"),
+        ("warning", "stopping was cut short by the end of the process"),
+    ]
+    assert not [line for line in cut if "exception" in line]
+
+
+def test_why_an_application_did_not_start_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(SETTINGS)
+    told = "Traceback (most recent call last):\n  …\nValueError: no"
+    logging.getLogger("uvicorn.error").error(told)
+    (line,) = _lines(capsys)
+    assert (line["level"], line["event"]) == ("error", told)
 
 
 def test_no_secret_gets_out(capsys: pytest.CaptureFixture[str]) -> None:

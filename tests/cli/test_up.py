@@ -158,10 +158,12 @@ def test_stopped_while_it_starts_it_leaves_nothing_running() -> None:
 def test_stops_in_time_though_postgres_is_frozen() -> None:
     with home() as folder, Program(folder, "up", "--port", "0") as up:
         up.ready()
-        with Program(folder, "worker") as worker:
+        with Program(folder, "worker") as worker, Program(folder, "listen", "ada") as listener:
             worker.complained("worker started")
+            listener.printed("connected")
             with frozen(psutil.Process(embedded.start(folder / ".notify").pid)):
                 worker.process.terminate()
                 assert up.end() == 0
                 assert worker.process.wait(0) == 0
                 assert "the next notify up takes it over" in up.err
+                assert "Traceback" not in up.err + worker.err
