@@ -44,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port to listen on; 0: any free one")] = 8000
     url: Annotated[
         Annotated[str, Meta(pattern="^https?://")] | None,
-        Meta(description="where commands find the server; unset: host and port"),
+        Meta(description="where commands find the server; unset: the host and port set, else those of notify up"),
     ] = None
     allowed_origins: Annotated[
         str, Meta(description="comma-separated Origins that browsers may connect from; empty: same host only")
@@ -292,3 +292,5 @@ def _bounds(meta: Meta) -> Iterator[str]:
 def _check_together(settings: Settings) -> None:
     if settings.pool_min > settings.pool_max:
         raise ConfigError(f"NOTIFY_POOL_MIN={settings.pool_min} should be at most NOTIFY_POOL_MAX={settings.pool_max}")
+    if not (settings.ticker_enabled or settings.jobs_enabled):
+        raise ConfigError("NOTIFY_TICKER_ENABLED and NOTIFY_JOBS_ENABLED are both false: nothing would be sent")

@@ -103,14 +103,14 @@ def _formatter(settings: Settings) -> logging.Formatter:
 
 
 def _plain_uvicorn(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """What the end of the process cancels is no error, and uvicorn's traceback of it, one even as text, tells nothing."""
+    """What the end of the process cancels is no error, and uvicorn's tracebacks of it, one as text, tell nothing."""
     event.pop("color_message", None)
     text = str(event["event"]).rstrip()
     as_text = text.startswith("Traceback ") and text.endswith("asyncio.exceptions.CancelledError")
     if as_text or _is_cancellation(event.get("exc_info")):
         event.pop("exc_info", None)
         what = "stopping" if as_text else "a request"
-        event |= {"event": f"{what} was cut short by the end of the process", "level": "warning"}
+        event.update(event=f"{what} was cut short by the end of the process", level="warning")
     return event
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 from cli.conftest import Notify
 from helpers.rows import Db, one, value
+from helpers.wait import until
 from notify.access import is_well_formed, key_hash, read_token
 from notify.cli.keys import create_first_api_key
 
@@ -35,6 +37,15 @@ def test_listing_and_revoking(notify: Notify, db: Db) -> None:
     assert notify("keys", "revoke", "1").status == 0
     assert value(db, "select revoked_at from notify.api_key") == first
     assert notify("keys", "revoke", "2") == (1, "", "notify: there is no key 2\n")
+
+
+def test_listing_tells_until_when(notify: Notify, db: Db) -> None:
+    made = json.loads(notify("keys", "create", "--expires", "1s", "--json").out)
+    until(lambda: value(db, "select notify.now() > expires_at from notify.api_key"))
+    ends = f"{made['expires_at'][:19]}Z"
+    assert notify("keys", "list").out.rstrip().endswith(f"  {made['created_at'][:19]}Z  expired {ends}")
+    notify("keys", "create", "--expires", "1h")
+    assert re.search(r"valid until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", notify("keys", "list").out.rstrip(), re.MULTILINE)
 
 
 def test_what_cannot_be_a_key_is_refused(notify: Notify) -> None:

@@ -54,6 +54,14 @@ def test_doctor_finds_what_is_wrong(notify: Notify, monkeypatch: pytest.MonkeyPa
     assert notify("doctor", "schema").status == 0
 
 
+@pytest.mark.parametrize("command", ["up", "worker", "api"])
+def test_a_service_without_a_clock_is_refused(notify: Notify, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("NOTIFY_TICKER_ENABLED", "no")
+    monkeypatch.setenv("NOTIFY_JOBS_ENABLED", "off")
+    refused = "NOTIFY_TICKER_ENABLED and NOTIFY_JOBS_ENABLED are both false: nothing would be sent"
+    assert notify(command) == (1, "", f"notify: {refused}\n")
+
+
 def _worker(notify: Notify, *options: str) -> tuple[int, str, str]:
     answer = notify("doctor", "worker", "--json", *options)
     (finding,) = json.loads(answer.out)

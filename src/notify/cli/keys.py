@@ -14,7 +14,7 @@ from psycopg import Connection
 
 from notify.access import SCOPES, Scope, key_hash, new_key, new_token, shown_prefix
 from notify.cli.common import as_json, database, prepared, say, say_json, table
-from notify.cli.text import printable, span
+from notify.cli.text import instant, printable, span
 from notify.errors import InvalidValue, NotFound
 from notify.postgres.queries import many_sync, maybe_sync, one_sync
 
@@ -85,7 +85,7 @@ def create(name: str, scopes: tuple[Scope, ...], expires: str | None, json: bool
         say_json(made)
         return
     say(str(made.key))
-    until = f", until {made.expires_at:%Y-%m-%dT%H:%M:%SZ}" if made.expires_at else ""
+    until = f", until {instant(made.expires_at)}" if made.expires_at else ""
     click.echo(f"key {made.id} ({', '.join(made.scopes)}{until}), shown once", err=True)
 
 
@@ -107,7 +107,7 @@ def list_keys(json: bool) -> None:
             f"{key.prefix}…",
             printable(key.name),
             ",".join(key.scopes),
-            f"{key.created_at:%Y-%m-%d}",
+            instant(key.created_at),
             _state(key, now),
         )
         for key in found
@@ -117,10 +117,10 @@ def list_keys(json: bool) -> None:
 
 def _state(key: ApiKey, now: datetime) -> str:
     if key.revoked_at is not None:
-        return f"revoked {key.revoked_at:%Y-%m-%d}"
+        return f"revoked {instant(key.revoked_at)}"
     if key.expires_at is None:
         return "valid"
-    return f"{'valid until' if key.expires_at > now else 'expired'} {key.expires_at:%Y-%m-%d}"
+    return f"{'valid until' if key.expires_at > now else 'expired'} {instant(key.expires_at)}"
 
 
 @keys.command()
@@ -155,4 +155,4 @@ def token(recipient: str, ttl: str | None, json: bool) -> None:
         say_json({"token": made, "recipient": recipient, "expires_at": ends})
         return
     say(made)
-    click.echo(f"token of {printable(recipient)}, until {ends:%Y-%m-%dT%H:%M:%SZ}", err=True)
+    click.echo(f"token of {printable(recipient)}, until {instant(ends)}", err=True)

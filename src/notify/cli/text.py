@@ -44,10 +44,15 @@ def moment(text: str, now: datetime) -> datetime:
     return given
 
 
+def instant(at: datetime) -> str:
+    """`2026-01-01T12:00:05Z`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def clock(at: datetime, now: datetime) -> str:
     """`12:00:05Z`, with its date in front unless it is within a day of now."""
-    form = "%H:%M:%SZ" if abs((at - now).total_seconds()) < _DAY_SECONDS else "%Y-%m-%dT%H:%M:%SZ"
-    return at.astimezone(UTC).strftime(form)
+    near = abs((at - now).total_seconds()) < _DAY_SECONDS
+    return instant(at).partition("T")[2] if near else instant(at)
 
 
 def stamp(at: datetime) -> str:
