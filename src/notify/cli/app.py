@@ -66,7 +66,7 @@ def run() -> None:
         _fail(f"the database has no notify schema of this version, run notify migrate ({describe(error)})")
     except psycopg.OperationalError as error:
         _fail(f"the database does not answer: {describe(error)}")
-    except psycopg.Error as error:
+    except (psycopg.Error, OSError) as error:
         _fail(describe(error))
 
 

@@ -111,7 +111,7 @@ def _in_database(settings: Settings, host: str | None) -> Iterator[Finding]:
                 yield from _worker(work, only_here=host is not None)
     except NoDatabase as error:
         yield Finding("database", "wrong", error.message)
-    except psycopg.Error as error:
+    except (psycopg.Error, OSError) as error:
         yield Finding("database", "wrong", describe(error))
 
 

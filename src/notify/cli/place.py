@@ -10,16 +10,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
-from notify.config import Settings
+from notify.cli.common import environment
+from notify.config import Settings, describe
 from notify.errors import NotifyError
 from notify.postgres.system_user import open_private
 
 
 class InUse(NotifyError):
     """Another process serves this data directory."""
+
+
+class Unusable(NotifyError):
+    """The data directory cannot be made, or not be written to."""
 
 
 class Serving(msgspec.Struct, frozen=True):
@@ -31,9 +38,8 @@ class Serving(msgspec.Struct, frozen=True):
 
 @contextmanager
 def held(data_dir: Path) -> Iterator[None]:
-    """Make the directory and keep others from serving it. Raises InUse if somebody does."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open_private(data_dir / "up.lock", "w") as lock:
+    """Make the directory and keep others from serving it. Raises InUse if somebody does, or Unusable."""
+    with _opened(data_dir) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -41,6 +47,16 @@ def held(data_dir: Path) -> Iterator[None]:
             where = f" at {found.url} (process {found.pid})" if found else ""
             raise InUse(f"notify up already serves {data_dir}{where}") from error
         yield
+
+
+def _opened(data_dir: Path) -> IO[Any]:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return open_private(data_dir / "up.lock", "w")
+    except OSError as error:
+        file_there = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "not a directory" if file_there else (error.strerror or str(error)).lower()
+        raise Unusable(f"cannot use the data directory {data_dir}: {reason}") from error
 
 
 @contextmanager
@@ -68,16 +84,19 @@ def serving(data_dir: Path) -> Serving | None:
 
 
 def server_url(settings: Settings, last: str | None = None) -> str:
-    """Where commands find the server: the setting, else where `notify up` serves, else host and port.
+    """Where commands find the server: NOTIFY_URL; else where `notify up` serves, but for what NOTIFY_HOST and
+    NOTIFY_PORT say where they are set.
 
-    `last` is where it was found before: while it is away, whoever listens on host and port may be a stranger.
+    `last` is where it was found before: while it is away, whoever listens on the default port may be a stranger.
     """
     if settings.url is not None:
         return settings.url.rstrip("/")
+    given = {told.name for told in describe(settings, environment()) if told.source != "default"}
     found = serving(Path(settings.data_dir))
-    if found is not None:
-        return found.url
-    return last or url_of(reachable(settings.host), settings.port)
+    base = urlsplit(found.url if found else last or url_of(reachable(settings.host), settings.port))
+    host = reachable(settings.host) if "host" in given else base.hostname
+    port = settings.port if "port" in given and settings.port else base.port
+    return url_of(str(host), port or 0)
 
 
 def url_of(host: str, port: int) -> str:

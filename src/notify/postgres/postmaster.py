@@ -53,7 +53,7 @@ def clear_remains(pgdata: Path) -> None:
 def _lines(pgdata: Path) -> list[str]:
     try:
         return (pgdata / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
