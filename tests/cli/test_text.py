@@ -33,7 +33,8 @@ def test_moments() -> None:
 def test_clocks() -> None:
     assert clock(NOON, NOON) == "12:00:05Z"
     assert clock(NOON + timedelta(days=2), NOON) == "2026-01-03T12:00:05Z"
-    assert stamp(NOON) == "12:00:05.006"
+    assert stamp(NOON, NOON) == "12:00:05.006"
+    assert stamp(NOON, NOON + timedelta(days=2)) == "2026-01-01T12:00:05.006"
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,21 @@ def test_listen_shows_what_comes_and_acknowledges_it(served: Served) -> None:
         assert eve.end() == 0
 
 
+def test_listen_tells_of_the_past_how_late_it_was_sent(served: Served) -> None:
+    done(served.folder, "send", "tim", "Tea", "Ready")
+    query = "select count(*) from notify.notification where recipient = 'tim' and sent_at is not null"
+    until(lambda: done(served.folder, "psql", "-XAt", "-c", query).stdout == "1\n")
+    # As if it had been sent an hour ago, 7 ms after it was due; the replica's role leaves the triggers out.
+    past = "due_at = now() - interval '3600 s', sent_at = now() - interval '3599.993 s'"
+    moved = f"update notify.notification set {past} where recipient = 'tim'"
+    done(served.folder, "psql", "-Xc", "set session_replication_role = replica", "-c", moved)
+    with Program(served.folder, "listen", "tim", "--since", "0") as tim:
+        tim.printed(r"  seq 1  #\d+  Tea: Ready   7 ms after due$")
+        done(served.folder, "send", "tim", "Cake", "Ready")
+        tim.printed(r"  seq 2  #\d+  Cake: Ready   \d+ ms after due$")
+        assert tim.end() == 0
+
+
 def test_listen_says_why_it_is_refused(served: Served) -> None:
     refused = done(served.folder, "listen", "eve", "--since", "nonsense")
     assert refused.returncode == 1

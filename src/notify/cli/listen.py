@@ -41,6 +41,7 @@ class _Content(msgspec.Struct, frozen=True):
     title: str
     message: str
     scheduled_at: datetime
+    sent_at: datetime
 
 
 class _Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
@@ -81,6 +82,7 @@ def listen(recipient: str, since: str | None, json: bool) -> None:
     """Print what RECIPIENT receives, as it comes; Ctrl-C ends it. RECIPIENT is registered if need be.
 
     Every notification that was printed is acknowledged. After a lost connection it goes on without a gap.
+    What was sent before it came is shown with the time when it was sent.
     """
     settings = located(prepared())
     with until_told() as stop:
@@ -100,6 +102,7 @@ class _Listener:
         self._json = json
         self._server: str | None = None
         self._epoch = ""
+        self._replayed_to = 0
         self._greeted = False
         self._failures = 0
 
@@ -172,6 +175,7 @@ class _Listener:
             say(frame if isinstance(frame, str) else frame.decode())
         match event:
             case _Hello():
+                self._replayed_to = event.last_seq  # what follows was in the stream before we came
                 self._hello(event)
             case _Notification():
                 self._notification(event, received)
@@ -194,7 +198,8 @@ class _Listener:
     def _notification(self, event: _Notification, received: datetime) -> None:
         self._since = f"{self._epoch}:{event.seq}"
         if not self._json:
-            say(_line(event, received))
+            came = event.notification.sent_at if event.seq <= self._replayed_to else received
+            say(_line(event, came, received))
 
     def _reset(self, event: _Reset) -> None:
         self._epoch = event.epoch
@@ -202,11 +207,11 @@ class _Listener:
         _whisper(f"the stream does not go on from there; it goes on after seq {event.last_seq}")
 
 
-def _line(event: _Notification, received: datetime) -> str:
+def _line(event: _Notification, came: datetime, now: datetime) -> str:
     content = event.notification
     said = f"{printable(content.title)}: {printable(content.message)}"
-    late = lateness(received, content.scheduled_at)
-    return f"{stamp(received)}  seq {event.seq}  #{content.id}  {said}   {late}"
+    late = lateness(came, content.scheduled_at)
+    return f"{stamp(came, now)}  seq {event.seq}  #{content.id}  {said}   {late}"
 
 
 def _whisper(text: str) -> None:

@@ -51,13 +51,17 @@ def instant(at: datetime) -> str:
 
 def clock(at: datetime, now: datetime) -> str:
     """`12:00:05Z`, with its date in front unless it is within a day of now."""
-    near = abs((at - now).total_seconds()) < _DAY_SECONDS
-    return instant(at).partition("T")[2] if near else instant(at)
+    return instant(at).partition("T")[2] if _near(at, now) else instant(at)
 
 
-def stamp(at: datetime) -> str:
-    """`12:00:05.006`: the time of day to the millisecond."""
-    return at.astimezone(UTC).strftime("%H:%M:%S.") + f"{at.microsecond // 1000:03}"
+def stamp(at: datetime, now: datetime) -> str:
+    """`12:00:05.006`: to the millisecond, with its date in front unless it is within a day of now."""
+    form = "%H:%M:%S" if _near(at, now) else "%Y-%m-%dT%H:%M:%S"
+    return at.astimezone(UTC).strftime(form) + f".{at.microsecond // 1000:03}"
+
+
+def _near(at: datetime, now: datetime) -> bool:
+    return abs((at - now).total_seconds()) < _DAY_SECONDS
 
 
 def length(seconds: float) -> str:
