@@ -5,6 +5,7 @@ The server does without fsync, as its data does not outlive the session; everyth
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
 from pytest_postgresql.executors import NoopExecutor
 
+from helpers import other_server
 from notify.postgres import embedded
 from notify.postgres.connection import connect_sync
 from notify.postgres.embedded import Embedded
@@ -31,6 +33,8 @@ Connect = Callable[..., Db]
 def pytest_configure(config: pytest.Config) -> None:
     # A plain kill ends the session as Ctrl-C does: fixtures are torn down and the server is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if other := os.environ.get("TEST_SERVER_BIN"):
+        other_server.use(Path(other))
 
 
 @pytest.fixture(scope="session")
