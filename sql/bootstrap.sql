@@ -11,6 +11,6 @@ create table notify.migration (
 
 comment on table notify.migration is 'The steps that brought this schema to its version; written by notify migrate alone';
 comment on column notify.migration.name is
-    'procrastinate/<file>, migrations/<file>, or functions and views, which are applied again when they change';
+    'procrastinate/<file>, migrations/<file>, or jobs, functions and views, which are applied again when they change';
 comment on column notify.migration.checksum is 'SHA-256 of the text that was applied';
 comment on column notify.migration.applied_at is 'When it was applied, by the clock of the database';

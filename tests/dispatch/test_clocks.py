@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from helpers.rows import Db, call_one, column, one, schedule_ids, soon, statuses, value
@@ -102,6 +103,17 @@ async def test_the_ticker_alone_sends_with_every_job_deleted(db: Db, settings: S
         ids = schedule_ids(db, "bob") + schedule_ids(db, "ada", scheduled_at=soon(db, "200 milliseconds"))
         await _sent(db, *ids, timeout=3)
     assert value(db, JOBS) == 0
+
+
+@pytest.mark.usefixtures("no_sweep")
+@pytest.mark.parametrize("ticker", [True, False])
+async def test_a_worker_goes_on_when_an_operator_deletes_all_jobs(db: Db, settings: Settings, ticker: bool) -> None:
+    async with working(settings, ticker_enabled=ticker):
+        await _sent(db, *schedule_ids(db, "ada"))
+        soon_ids = schedule_ids(db, "ada", scheduled_at=soon(db, "2500 milliseconds"))
+        with psycopg.connect(str(settings.database_url)) as operator:
+            assert operator.execute("delete from notify_jobs.procrastinate_jobs").rowcount > 0
+        await _sent(db, *schedule_ids(db, "bob"), *(soon_ids if ticker else ()))
 
 
 async def test_both_together_send_once(db: Db, settings: Settings) -> None:

@@ -685,7 +685,7 @@ CREATE TABLE notify.migration (
 
 COMMENT ON TABLE notify.migration IS 'The steps that brought this schema to its version; written by notify migrate alone';
 
-COMMENT ON COLUMN notify.migration.name IS 'procrastinate/<file>, migrations/<file>, or functions and views, which are applied again when they change';
+COMMENT ON COLUMN notify.migration.name IS 'procrastinate/<file>, migrations/<file>, or jobs, functions and views, which are applied again when they change';
 
 COMMENT ON COLUMN notify.migration.checksum IS 'SHA-256 of the text that was applied';
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,16 +11,18 @@ import pytest
 
 from notify.errors import MigrationError
 from notify.postgres import migrate as migrating
+from notify.postgres import steps
 from notify.postgres.migrate import Report, check, migrate, plan
 from notify.postgres.queries import sql_dir
 
-Write = Callable[[str, str], None]
+NEWEST = "03.04.00_50_post_add_retry_failed_job_procedure.sql"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A small sql folder: two migrations, a function and a view."""
-    shutil.copy(sql_dir() / "bootstrap.sql", tmp_path)
+    for name in ("bootstrap.sql", "jobs.sql"):
+        shutil.copy(sql_dir() / name, tmp_path)
     for name in ("migrations", "functions", "views"):
         (tmp_path / name).mkdir()
     _write(tmp_path, "migrations/0001_a.sql", "create table notify.a (n int);")
@@ -55,7 +56,7 @@ def test_fresh_database_gets_everything_in_order(bare_dsn: str, folder: Path) ->
     report = migrate(bare_dsn, sql_folder=folder)
     assert list(report.applied) == expected
     assert expected[0].startswith("procrastinate/")
-    assert expected[-4:] == ["migrations/0001_a.sql", "migrations/0002_b.sql", "functions", "views"]
+    assert expected[-5:] == ["migrations/0001_a.sql", "migrations/0002_b.sql", "jobs", "functions", "views"]
     assert report.unknown == ()
     assert check(bare_dsn, sql_folder=folder)
     assert plan(bare_dsn, sql_folder=folder) == []
@@ -117,9 +118,10 @@ def test_failed_step_is_undone_and_later_continued(bare_dsn: str, folder: Path) 
     _write(folder, "migrations/0003_c.sql", "create table notify.c (); select 1 / 0;")
     with pytest.raises(MigrationError, match=r"migrations/0003_c\.sql: division by zero"):
         migrate(bare_dsn, sql_folder=folder)
-    assert plan(bare_dsn, sql_folder=folder) == ["migrations/0003_c.sql", "functions", "views"]
+    left = ["migrations/0003_c.sql", "jobs", "functions", "views"]
+    assert plan(bare_dsn, sql_folder=folder) == left
     _write(folder, "migrations/0003_c.sql", "create table notify.c ();")
-    assert migrate(bare_dsn, sql_folder=folder).applied == ("migrations/0003_c.sql", "functions", "views")
+    assert list(migrate(bare_dsn, sql_folder=folder).applied) == left
 
 
 def test_newer_database_is_left_alone_and_reported(bare_dsn: str, folder: Path) -> None:
@@ -133,10 +135,36 @@ def test_newer_database_is_left_alone_and_reported(bare_dsn: str, folder: Path) 
 
 def test_new_files_of_procrastinate_are_applied_one_by_one(bare_dsn: str, folder: Path) -> None:
     migrate(bare_dsn, sql_folder=folder)
-    last = "procrastinate/03.04.00_50_post_add_retry_failed_job_procedure.sql"
+    last = f"procrastinate/{NEWEST}"
     with psycopg.connect(bare_dsn) as conn:
         conn.execute("delete from notify.migration where name = %s", (last,))
     assert migrate(bare_dsn, sql_folder=folder).applied == (last,)
+
+
+UNPINNED = """
+select p.proname from pg_proc p where p.pronamespace = 'notify_jobs'::regnamespace
+and p.proconfig is distinct from array['search_path=notify_jobs, pg_catalog, pg_temp']
+"""
+
+
+def test_functions_of_procrastinate_find_their_tables_also_after_an_upgrade(
+    bare_dsn: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = [item for item in steps.packaged_migrations() if item.name != NEWEST]
+    monkeypatch.setattr(steps, "packaged_migrations", lambda: older)
+    migrate(bare_dsn, sql_folder=folder)
+    assert _all(bare_dsn, UNPINNED) == []
+    monkeypatch.undo()
+    assert migrate(bare_dsn, sql_folder=folder).applied == (f"procrastinate/{NEWEST}", "jobs")
+    assert _all(bare_dsn, UNPINNED) == []
+
+
+def test_jobs_can_be_changed_and_deleted_by_hand(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("select notify.upsert_recipient('ada')")
+        conn.execute("select notify.schedule('{ada}', 'x', 'y')")
+        assert conn.execute("update notify_jobs.procrastinate_jobs set status = 'cancelled'").rowcount == 1
+        assert conn.execute("delete from notify_jobs.procrastinate_jobs").rowcount == 1
 
 
 def test_busy_table_is_tried_again(bare_dsn: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

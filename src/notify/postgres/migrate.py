@@ -1,7 +1,7 @@
 """Bringing a database to this version's schema: `migrate`, and what it would do: `plan`, `check`.
 
 Order: Procrastinate's own schema (in `notify_jobs`), as our files refer to it; sql/migrations by name, each
-once and in its own transaction; then all of sql/functions and sql/views, again whenever one of them changed.
+once and in its own transaction; then sql/jobs.sql, and all of sql/functions and sql/views, again whenever they changed.
 An advisory lock is taken before anything, so any number of runs at once are one.
 
 For authors of files: names are qualified (the search path is only pg_catalog); a function or view that is no

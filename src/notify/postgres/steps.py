@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from importlib.abc import Traversable
 from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 
-REPEATED = ("functions", "views")
+REPEATED = ("jobs", "functions", "views")
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One recorded unit: a migration file, or all functions, or all views."""
+    """One recorded unit: a migration file, or all changes to Procrastinate's schema, all functions, or all views."""
 
     name: str
     text: str
@@ -42,16 +43,26 @@ def read(sql: Path) -> Steps:
     Raises FileNotFoundError if `sql` holds no bootstrap.sql, ModuleNotFoundError without Procrastinate.
     """
     procrastinate = files("procrastinate.sql")
-    packaged = [item for item in (procrastinate / "migrations").iterdir() if item.name.endswith(".sql")]
-    jobs = [(item.name, item.read_text(encoding="utf-8")) for item in packaged]
+    packaged = _steps(
+        "procrastinate", [(item.name, item.read_text(encoding="utf-8")) for item in packaged_migrations()]
+    )
     migrations = _steps("migrations", _texts(sql / "migrations"))
     return Steps(
         bootstrap=(sql / "bootstrap.sql").read_text(encoding="utf-8"),
         procrastinate_schema=(procrastinate / "schema.sql").read_text(encoding="utf-8"),
-        procrastinate=_steps("procrastinate", jobs),
+        procrastinate=packaged,
         migrations=migrations,
-        repeated=tuple(_repeated(name, _texts(sql / name), migrations) for name in REPEATED),
+        repeated=(
+            _repeated("jobs", (sql / "jobs.sql").read_text(encoding="utf-8"), packaged),
+            *(_repeated(name, _all(sql / name), migrations) for name in ("functions", "views")),
+        ),
     )
+
+
+def packaged_migrations() -> list[Traversable]:
+    """The migrations that Procrastinate ships."""
+    folder = files("procrastinate.sql") / "migrations"
+    return [item for item in folder.iterdir() if item.name.endswith(".sql")]
 
 
 def _texts(folder: Path) -> list[tuple[str, str]]:
@@ -62,11 +73,14 @@ def _steps(prefix: str, texts: Iterable[tuple[str, str]]) -> tuple[Step, ...]:
     return tuple(Step(f"{prefix}/{name}", text, _checksum(text)) for name, text in sorted(texts))
 
 
-def _repeated(name: str, texts: Iterable[tuple[str, str]], migrations: tuple[Step, ...]) -> Step:
-    """One step of all files of a folder. The migrations count in its checksum, since one may drop a view that
-    is in its way: the run that applied it may have died before the views were made again."""
-    text = "\n".join(text for _, text in sorted(texts))
-    return Step(name, text, _checksum("\n".join([text, *(step.name for step in migrations)])))
+def _all(folder: Path) -> str:
+    return "\n".join(text for _, text in sorted(_texts(folder)))
+
+
+def _repeated(name: str, text: str, after: Iterable[Step]) -> Step:
+    """A step to be done again after new ones of `after`, whose names count in its checksum: one may drop a view that
+    is in its way, or replace a function, and the run that applied it may have died right then."""
+    return Step(name, text, _checksum("\n".join([text, *(step.name for step in after)])))
 
 
 def _checksum(text: str) -> str:
