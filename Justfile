@@ -26,3 +26,8 @@ bench-latency *args:
 # write tests/sql/schema.sql anew, after a migration that was meant to change it
 schema:
     RENEW_SCHEMA=1 pytest -q tests/sql/test_schema.py -k golden
+
+# write requirements.txt anew: what a production image installs, each file by its hash
+requirements:
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+        --custom-compile-command "just requirements" --upgrade --extra server pyproject.toml --output-file requirements.txt
