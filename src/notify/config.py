@@ -51,9 +51,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     max_body_bytes: Annotated[int, Meta(ge=1_024, description="largest request body, in bytes")] = 10_000_000
     metrics_public: Annotated[bool, Meta(description="serve /metrics without a key")] = False
-    rate_limit_per_second: Annotated[
-        int, Meta(ge=0, description="requests a second that one key may make; 0: no limit")
-    ] = 0
 
     # who may
     api_key: Annotated[
@@ -83,7 +80,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_min: Annotated[int, Meta(ge=0, le=1_000, description="connections that each process keeps open")] = 1
     pool_max: Annotated[int, Meta(ge=1, le=1_000, description="connections that each process may open")] = 10
     statement_timeout: Annotated[float, Meta(ge=0, description="longest statement; 0: no limit")] = 30.0
-    lock_timeout: Annotated[float, Meta(ge=0, description="longest wait for a lock; 0: no limit")] = 5.0
+    lock_timeout: Annotated[
+        float, Meta(ge=0, description="longest wait for a lock, in the API never above 1; 0: no limit")
+    ] = 5.0
     connect_timeout: Annotated[int, Meta(ge=2, le=300, description="longest wait for a connection")] = 5
     tcp_user_timeout: Annotated[
         float, Meta(ge=1, description="a connection whose peer acknowledges nothing for so long is closed")

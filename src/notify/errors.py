@@ -138,7 +138,7 @@ class TooManyRequests(NotifyError):
 
 
 class Busy(NotifyError):
-    """Another transaction held what this one needed for too long; nothing was written. Worth repeating."""
+    """Another transaction held what this one needed too long, or deleted it. Nothing was written; worth repeating."""
 
     status = 503
     slug = "busy"
@@ -167,6 +167,7 @@ _BY_SQLSTATE: dict[str, type[NotifyError]] = {
     "22021": InvalidValue,  # NUL, or not UTF-8
     "22P02": InvalidValue,  # malformed JSON
     "22P05": InvalidValue,  # \u0000 in JSON
+    "23503": Busy,  # a recipient was deleted between being found and being written for
     "54001": LimitExceeded,  # JSON too deep
     "40001": Busy,
     "40P01": Busy,
@@ -192,5 +193,5 @@ def from_postgres(error: psycopg.Error) -> NotifyError | None:
 _MESSAGES: dict[type[NotifyError], str] = {
     InvalidValue: "a value is out of range, or has characters that cannot be stored (NUL, lone surrogates)",
     LimitExceeded: "a JSON value is nested too deeply",
-    Busy: "another transaction holds what this one needs; repeat the request",
+    Busy: "another transaction holds or deletes what this one needs; repeat the request",
 }

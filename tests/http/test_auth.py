@@ -21,10 +21,10 @@ from notify.http.routes import Doc
 PUBLIC = {"/health/live", "/health/ready", "/schema/openapi.json"}
 # What each kind of credential may call: what it may not is 401 or 403, whatever else is wrong with the request.
 MAY = {
-    "schedule": {"schedule"},
+    "schedule": {"schedule", "inbox-write"},
     "read": {"read", "inbox"},
-    "admin": {"schedule", "read", "admin", "inbox"},
-    "token": {"inbox"},
+    "admin": {"schedule", "read", "admin", "inbox", "inbox-write"},
+    "token": {"inbox", "inbox-write"},
 }
 
 

@@ -57,7 +57,8 @@ BAD: list[Any] = [
     ("recipients[0].preferences", [{"id": 1, "preferences": nested(65)}], "limit-exceeded", "64"),
     ("time_zone", [{"id": 1, "time_zone": "Europe/Atlantis"}], "invalid-value", "IANA"),
     ("locale", [{"id": 1, "locale": "not a locale"}], "invalid-value", "language tag"),
-    ("recipients", [{"id": 1, "addresses": {"email": "x" * 16_384}}], "limit-exceeded", "16384"),
+    ("addresses", [{"id": 1, "addresses": {"email": "x" * 16_384}}], "limit-exceeded", "16384"),
+    ("recipients[0].addresses[...]", [{"id": 1, "addresses": {"email": 7}}], "invalid-value", "int"),
     # content
     ("title", "", "invalid-value", "empty"),
     ("title", "x" * 201, "limit-exceeded", "200"),
@@ -96,6 +97,8 @@ BAD: list[Any] = [
     ("data.a[0]", {"a": ["\x00"]}, "invalid-value", "NUL"),
     ("data", {"\x00": 1}, "invalid-value", "NUL"),
     ("data.a.b", {"a": {"b": "\udfff"}}, "invalid-value", "surrogates"),
+    ("data.a[2].b", {"a": [1, {"c": [{}, "]"]}, {"x": ":,", "b": "🚀\x00"}]}, "invalid-value", "NUL"),
+    ('data.a"b', {"x": [[], {}], 'a"b': "\udfff\ud800"}, "invalid-value", "surrogates"),
     ("data", {"\ud800": 1}, "invalid-value", "surrogates"),
     # fields
     ("shceduled_at", later(), "invalid-value", "not known"),
@@ -106,7 +109,7 @@ BAD: list[Any] = [
 async def test_refused_with_field_and_reason(api: httpx.AsyncClient, people: list[str], db: Db) -> None:
     for field, wrong, slug, reason in BAD:
         name = field.partition("[")[0].partition(".")[0]
-        name = "recipients" if name in ("time_zone", "locale") else name
+        name = "recipients" if name in ("time_zone", "locale", "addresses") else name
         body = request(**{"recipients": ["x"], name: wrong})
         problem = assert_problem(await api.post(_PATH, content=json.dumps(body), headers=_JSON), 400, slug)
         assert reason in problem["detail"], (field, wrong)
@@ -124,6 +127,9 @@ BROKEN: list[Any] = [
     ('{"data": {"n": %s}}' % ("9" * 5_000), "data"),
     ('{"data": {"n": NaN}}', None),
     ('{"reference": "caf\udce9"}', "reference"),
+    ('{"data": {"a": "caf\udce9"}}', "data"),
+    ('{"data": {"caf\udce9": 1}}', "data"),
+    ('{"type": ["\\u0000"', "type[0]"),
 ]
 
 
@@ -143,6 +149,7 @@ AT_THE_LIMITS: list[Any] = [
     {"data": {"a": "x" * (16_384 - len('{"a":""}'))}},
     {"data": {"a": ["é, : "] * 900}},
     {"data": nested(64)},
+    {"data": {"a": "\x01" * (16_384 // 6 - 2)}},
     {"type": "x" * 100},
     {"reference": "x" * 200},
     {"recipients": ["é" * 64], "unknown_recipients": "create"},
@@ -162,6 +169,15 @@ async def test_accepted_at_the_limits(api: httpx.AsyncClient, people: list[str])
     for good in AT_THE_LIMITS:
         answer = await api.post(_PATH, json=request(**good))
         assert answer.status_code == 201, answer.text
+
+
+async def test_data_counts_without_its_spaces_and_escapes(api: httpx.AsyncClient, people: list[str]) -> None:
+    data = '{"a":' + " " * 500_000 + '"' + "\\u0061" * (16_384 - len('{"a":""}')) + '"\n}'
+    body = json.dumps(request())[:-1] + f', "data": {data}}}'
+    answer = await api.post(_PATH, content=body, headers=_JSON)
+    assert answer.status_code == 201, answer.text
+    body = body.replace('"\n}', '      b"\n}')
+    assert_problem(await api.post(_PATH, content=body, headers=_JSON), 400, "limit-exceeded", "data")
 
 
 async def test_most_recipients(api: httpx.AsyncClient, db: Db) -> None:

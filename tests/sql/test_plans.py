@@ -39,6 +39,8 @@ PAGE: dict[str, Any] = ANY | {
     "reference": None,
     "recipient": None,
 }
+NO_BOUND: dict[str, Any] = {"floor": None, "ceiling_due": None, "ceiling_id": None}
+RARE: dict[str, Any] = {"type": "nobody's"}
 
 # Statement, its parameters, an index it needs, the most pages it may touch, and the most rows it may sort.
 CASES: list[tuple[str, dict[str, Any], str, int, int]] = [
@@ -56,11 +58,18 @@ CASES: list[tuple[str, dict[str, Any], str, int, int]] = [
     ("measure_backlog", {}, "notification_due", 500, 0),
     ("pending_notifications", {"limit": 100, "due_at": None, "id": None}, "notification_due", 2500, 400),
     ("pending_notifications", {"limit": 100, "due_at": "2000-01-01Z", "id": 5}, "notification_due", 2500, 400),
-    ("list_pending", PAGE, "notification_due", 2500, 204),
-    ("list_newest", PAGE, "notification_pkey", 500, 0),
+    ("list_pending", PAGE | NO_BOUND, "notification_due", 2500, 204),
+    ("list_newest", PAGE | NO_BOUND, "notification_pkey", 500, 0),
+    # What nobody has: a walk over 100,000 rows at most, of a second's due time each.
+    ("list_floor", {"before": None, "rows": 100_000}, "notification_pkey", 2500, 0),
+    ("list_newest", PAGE | RARE | {"floor": 1_100_001}, "notification_pkey", 420_000, 0),
+    ("list_newest", PAGE | {"status": "sending", "floor": 1_100_001}, "notification_pkey", 25_000, 0),
+    ("list_ceiling", PAGE | {"rows": 25_000}, "notification_due", 20_000, 4),
+    ("list_pending", PAGE | RARE | {"ceiling_due": "tomorrow", "ceiling_id": 1}, "notification_due", 420_000, 0),
     ("list_of_recipient", PAGE | {"recipient": "77"}, "notification_stream", 200, 12),
     ("list_of_reference", PAGE | {"reference": "r:7"}, "notification_batch", 2500, 240),
-    ("get_notification", {"id": 700_000}, "notification_pkey", 20, 0),
+    ("show_notification", {"id": 700_000}, "notification_pkey", 20, 0),
+    ("hold_mailboxes", {"ids": ["7", "8"]}, "mailbox_pkey", 50, 2),
     ("schedule_status", {"id": 700_000}, "notification_pkey", 30, 0),
     ("read_mailboxes", {"recipients": ["7", "8"]}, "mailbox_pkey", 30, 0),
     ("read_stream", {"recipient": "77", "after": 1, "limit": 100}, "notification_stream", 30, 1),

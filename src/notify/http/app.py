@@ -38,6 +38,8 @@ from notify.postgres.pool import open_pool
 
 log = structlog.get_logger("notify.http")
 
+_LOCK_SECONDS = 1.0
+
 _HANDLERS: list[HTTPRouteHandler] = [
     schedule.schedule,
     notifications.get_notification,
@@ -96,7 +98,7 @@ def create_app(settings: Settings | None = None, *, worker_ready: Callable[[], b
 async def _services(
     app: Litestar, settings: Settings, measured: Metrics, worker_ready: Callable[[], bool] | None
 ) -> AsyncIterator[Services]:
-    pool = await open_pool(settings, name="api", wait=False)
+    pool = await open_pool(_impatient(settings), name="api", wait=False)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(pool.close)
         readiness = Readiness(pool)
@@ -109,6 +111,11 @@ async def _services(
         stack.push_async_callback(gateway.close)
         await stack.enter_async_context(_running(gateway))
         yield Services(settings, pool, gatekeeper, gateway, measured, readiness, worker_ready)
+
+
+def _impatient(settings: Settings) -> Settings:
+    """A request that waits for a lock holds a connection that others need: soon it is told to come again instead."""
+    return msgspec.structs.replace(settings, lock_timeout=min(settings.lock_timeout or _LOCK_SECONDS, _LOCK_SECONDS))
 
 
 @contextlib.asynccontextmanager

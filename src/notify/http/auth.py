@@ -5,19 +5,21 @@ Credentials come in the `Authorization` header only; one in the URL would end up
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.handlers import ASGIRouteHandler, BaseRouteHandler
 
-from notify.access import Principal
+from notify.access import Principal, Scope
 from notify.errors import Forbidden, InvalidValue, NotFound, Unauthenticated
 from notify.http.routes import Access, Doc, HttpRequest
 from notify.http.services import services
 from notify.inputs import as_recipient
 
 _SCHEMES = frozenset({"bearer", "token"})
+# What a key needs where a recipient's token would do.
+_INBOX: dict[Access, Scope] = {"inbox": "read", "inbox-write": "schedule"}
 
 
 async def gate(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -62,12 +64,12 @@ def inbox_owner(principal: Principal, asked: str | None) -> str:
 
 
 def _check(principal: Principal, access: Access) -> None:
-    if access == "inbox":
-        if principal.recipient is None:
-            principal.require("read")
-        return
     assert access != "public"
-    principal.require(access)
+    scope = _INBOX.get(access)
+    if scope is None:
+        principal.require(cast(Scope, access))
+    elif principal.recipient is None:
+        principal.require(scope)
 
 
 def _credential(connection: ASGIConnection[Any, Any, Any, Any]) -> str:

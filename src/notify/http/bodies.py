@@ -11,17 +11,20 @@ from typing import Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
-from notify.errors import InvalidValue
+from notify.errors import BodyTooLarge, InvalidValue
 from notify.http.problems import UnsupportedMediaType
-from notify.http.refusals import MOST_DEPTH, deep_field, refuse, refuse_unstorable, shown, too_deep
-from notify.http.routes import HttpRequest
+from notify.http.refusals import MOST_DEPTH, deep_field, refuse, refuse_encoding, refuse_unstorable, shown, too_deep
+from notify.http.routes import Doc, HttpRequest
+from notify.http.services import services
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 MOST_ID = 2**63 - 1
-_LARGE_BYTES = 65_536
+# From so many bytes on a body is worked on in a thread.
+LARGE_BYTES = 65_536
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _INTEGERS = frozenset({"limit", "after"})
 _JSON_TYPE = re.compile(r"application/([a-z0-9.+-]+\+)?json", re.IGNORECASE)
@@ -30,15 +33,34 @@ _JSON_TYPE = re.compile(r"application/([a-z0-9.+-]+\+)?json", re.IGNORECASE)
 async def read_body(request: HttpRequest, kind: type[T], *, required: bool = True) -> T:
     """The JSON body as a struct; without one, and not `required`, the struct's defaults.
 
-    Raises InvalidValue, LimitExceeded or UnsupportedMediaType.
+    Raises InvalidValue, LimitExceeded, BodyTooLarge or UnsupportedMediaType.
     """
-    body = await request.body()
+    body = await read_bytes(request)
     if not body and not required:
         return kind()
     content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
     if not _JSON_TYPE.fullmatch(content_type):
         raise UnsupportedMediaType("the body should be JSON: send Content-Type: application/json")
-    return await offload(len(body) > _LARGE_BYTES, decode, body, kind)
+    return await offload(len(body) > LARGE_BYTES, decode, body, kind)
+
+
+async def read_bytes(request: HttpRequest) -> bytes:
+    """The body as it came. Raises BodyTooLarge, naming the limit, before it is all here."""
+    doc: Doc = request.route_handler.opt["doc"]
+    setting = services(request).settings.max_body_bytes
+    most = setting if doc.most_bytes is None else min(setting, doc.most_bytes)
+    try:
+        body = await request.body()
+    except RequestEntityTooLarge as error:
+        raise _too_large(most, most == setting) from error
+    if len(body) > most:  # only where the setting is below what the route would take
+        raise _too_large(most, True)
+    return body
+
+
+def _too_large(most: int, by_setting: bool) -> BodyTooLarge:
+    name = ", as NOTIFY_MAX_BODY_BYTES says" if by_setting else ""
+    return BodyTooLarge(f"the body may have {most} bytes here{name}")
 
 
 async def offload(large: bool, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -48,8 +70,7 @@ async def offload(large: bool, work: Callable[P, T], *args: P.args, **kwargs: P.
 
 def decode(body: bytes, kind: type[T]) -> T:
     """A JSON text as a struct. NUL characters and lone surrogates are refused, as Postgres stores neither."""
-    if b"\\u" in body:
-        refuse_unstorable(body)
+    refuse_unstorable(body)
     try:
         decoded: T = _decoder(kind).decode(body)  # type: ignore[arg-type]  # a type is hashable
     except msgspec.ValidationError as error:
@@ -57,7 +78,7 @@ def decode(body: bytes, kind: type[T]) -> T:
     except RecursionError as error:
         raise too_deep(deep_field(body)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        refuse_unstorable(body)
+        refuse_encoding(body)
         raise InvalidValue("the body is not JSON in UTF-8") from error
     return decoded
 

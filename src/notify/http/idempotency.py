@@ -19,7 +19,7 @@ from psycopg import AsyncConnection
 from notify.errors import IdempotencyInFlight, IdempotencyMismatch, InvalidValue, NotFound, WrongStatus
 from notify.http import problems
 from notify.http.auth import principal_of
-from notify.http.bodies import offload
+from notify.http.bodies import LARGE_BYTES, offload, read_bytes
 from notify.http.routes import Answer, HttpRequest
 from notify.http.services import services
 from notify.postgres import queries
@@ -27,7 +27,8 @@ from notify.postgres import queries
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 MOST_CHARS = 255
-_LARGE_BYTES = 65_536
+# Integers are exact of themselves.
+_EXACT = msgspec.json.Decoder(float_hook=lambda digits: msgspec.Raw(digits.encode()))
 _KEY = re.compile(r"[!-~]{1,255}")
 
 Work = Callable[[AsyncConnection[Any]], Awaitable[Answer]]
@@ -119,9 +120,9 @@ async def _hash(request: HttpRequest) -> bytes:
         request.scope["method"].encode(),
         request.scope["path"].encode(),
         urlencode(query).encode(),
-        await request.body(),
+        await read_bytes(request),
     )
-    return await offload(len(parts[-1]) > _LARGE_BYTES, _digest, *parts)
+    return await offload(len(parts[-1]) > LARGE_BYTES, _digest, *parts)
 
 
 def _digest(method: bytes, path: bytes, query: bytes, body: bytes) -> bytes:
@@ -129,8 +130,11 @@ def _digest(method: bytes, path: bytes, query: bytes, body: bytes) -> bytes:
 
 
 def _canonical(body: bytes) -> bytes:
-    """JSON with sorted keys and no spaces; anything else as it is."""
+    """JSON with sorted keys and no spaces; anything else as it is.
+
+    Numbers stay as they are written: `data` is kept exactly, so two that are one to a float are two requests.
+    """
     try:
-        return msgspec.json.encode(msgspec.json.decode(body), order="sorted")
+        return msgspec.json.encode(_EXACT.decode(body), order="sorted")
     except (ValueError, RecursionError):
         return body

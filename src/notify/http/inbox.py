@@ -18,7 +18,7 @@ from notify.http.idempotency import once
 from notify.http.replies import Read
 from notify.http.routes import Answer, HttpRequest, answer, route
 from notify.http.services import services
-from notify.http.shapes import InboxQuery, ReadRequest, RecipientQuery
+from notify.http.shapes import MOST_READ_BYTES, InboxQuery, ReadRequest, RecipientQuery
 from notify.model import Priority
 from notify.postgres import queries
 
@@ -74,10 +74,11 @@ async def get_inbox(request: HttpRequest) -> Answer:
 @route(
     "POST",
     "/api/inbox/read",
-    access="inbox",
+    access="inbox-write",
     tag=_TAG,
     query=RecipientQuery,
     body=ReadRequest,
+    most_bytes=MOST_READ_BYTES,
     answers={200: Read},
     errors=(400, 404, 409),
     idempotent=True,

@@ -36,6 +36,7 @@ _ACCESS_TEXTS = {
     "read": "Needs a key with the scope `read`.",
     "admin": "Needs a key with the scope `admin`.",
     "inbox": "Needs the recipient's token, or a key with the scope `read` and `?recipient=`.",
+    "inbox-write": "Needs the recipient's token, or a key with the scope `schedule` and `?recipient=`.",
     "public": "Needs no key.",
 }
 _DESCRIPTION = """Scheduled notifications in the Postgres you already have.
@@ -75,7 +76,7 @@ def _operation(doc: Doc) -> dict[str, Any]:
         "operationId": doc.name,
         "tags": [doc.tag],
         "summary": doc.summary,
-        "description": f"{doc.description}\n\n{_ACCESS_TEXTS[doc.access]}".strip(),
+        "description": "\n\n".join(filter(None, (doc.description, _ACCESS_TEXTS[doc.access], _size(doc)))),
         "parameters": [*_path_parameters(doc), *_query_parameters(doc), *_header_parameters(doc)],
         "responses": _responses(doc),
     }
@@ -87,6 +88,14 @@ def _operation(doc: Doc) -> dict[str, Any]:
             "content": {JSON: _content(doc.body)},
         }
     return operation
+
+
+def _size(doc: Doc) -> str:
+    if doc.body is None:
+        return ""
+    if doc.most_bytes is None:
+        return "The body may have as many bytes as the server's NOTIFY_MAX_BODY_BYTES says."
+    return f"The body may have {doc.most_bytes} bytes."
 
 
 def _responses(doc: Doc) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def on_database_error(request: Request[Any, Any, Any], error: psycopg.Error) -> 
 
 
 def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """What the framework refuses: unknown paths, methods, bodies too large."""
+    """What the framework refuses: unknown paths and methods."""
     if error.status_code >= 500 and error.detail != "client disconnected prematurely":
         return on_crash(request, error)
     slug, title, detail = _FRAMEWORK.get(error.status_code, _BAD_REQUEST)
@@ -129,7 +129,6 @@ _FRAMEWORK = {
     404: ("not-found", "Not found", "there is no such path"),
     405: ("method-not-allowed", "Method not allowed", "this path does not know the method; see Allow"),
     426: ("upgrade-required", "Upgrade required", "this path speaks websocket"),
-    413: ("body-too-large", "Body too large", "the body is larger than NOTIFY_MAX_BODY_BYTES allows"),
 }
 
 HANDLERS: dict[type[Exception] | int, Any] = {

@@ -18,7 +18,7 @@ from notify.http.recipients_input import ids_and_rows, row
 from notify.http.replies import Recipient, RecipientCounts, Token
 from notify.http.routes import Answer, HttpRequest, answer, route
 from notify.http.services import services
-from notify.http.shapes import RecipientFields, RecipientsRequest, TokenRequest
+from notify.http.shapes import MOST_RECIPIENT_BYTES, RecipientFields, RecipientsRequest, TokenRequest
 from notify.inputs import as_recipient
 from notify.postgres import queries
 
@@ -33,6 +33,7 @@ _LARGE = 1_000
     access="admin",
     tag=_TAG,
     body=RecipientFields,
+    most_bytes=MOST_RECIPIENT_BYTES,
     answers={200: Recipient, 201: Recipient},
     errors=(400,),
 )
@@ -86,6 +87,7 @@ async def delete_recipient(request: HttpRequest) -> Answer:
     access="admin",
     tag=_TAG,
     body=RecipientsRequest,
+    most_bytes=None,
     answers={200: RecipientCounts},
     errors=(400, 409),
     idempotent=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from notify.errors import InvalidValue, LimitExceeded
@@ -13,7 +12,16 @@ MOST_DEPTH = 64
 _AT = re.compile(r" - at `(?:key in )?\$\.?(.*)`$", re.DOTALL)
 _LENGTH = re.compile(r"Expected `(str|array|object)` of length (<=|>=) (\d+)")
 _NAMED = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"\s*:|"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# Possessive throughout: what is matched is never tried again, so nothing has to be remembered for it.
+_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},:]', re.DOTALL)
+# Up to the first escape of a NUL, or of a surrogate that is not one of a pair.
+_STORABLE = re.compile(
+    rb"(?:[^\\]++|\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?!u0000|u[dD][89a-fA-F]).))*+",
+    re.DOTALL,
+)
+# Requests have five levels at most above their free objects.
+_MOST_PATH = MOST_DEPTH + 5
+_MOST_LOOKED = 1_000_000
 
 
 def refuse(message: str, kind: type[Any]) -> NoReturn:
@@ -64,32 +72,77 @@ def _allowed(kind: type[Any], field: str) -> list[str]:
 
 
 def refuse_unstorable(body: bytes) -> None:
-    """Raise for the first text in a JSON body that Postgres cannot store."""
-    try:
-        value = json.loads(body.decode("utf-8", "surrogateescape"))
-    except RecursionError as error:
-        raise too_deep(deep_field(body)) from error
-    except ValueError:
+    """Raise for the first text in a JSON body that Postgres cannot store: with a NUL or a lone surrogate.
+
+    A pattern finds it, in time linear in the body and without memory of its own; only then is its field looked for.
+    """
+    storable = _STORABLE.match(body)
+    assert storable is not None
+    if storable.end() == len(body) or body[storable.end() + 1 : storable.end() + 2] != b"u":
         return
-    for path, text in _texts(value):
-        if "\x00" in text:
-            raise InvalidValue(f"{shown(path)} must not contain NUL characters", field=path)
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise InvalidValue(f"{shown(path)} must be UTF-8 without lone surrogates", field=path)
+    field = field_of(body, storable.end())
+    if body.startswith(b"\\u0000", storable.end()):
+        raise InvalidValue(f"{shown(field)} must not contain NUL characters", field=field or None)
+    raise InvalidValue(f"{shown(field)} must be UTF-8 without lone surrogates", field=field or None)
 
 
-def _texts(value: Any) -> Iterator[tuple[str, str]]:
-    """Each text of a JSON value with its path; a key counts to the object that it is in."""
-    pending = [("", value)]
-    while pending:
-        path, item = pending.pop()
-        if isinstance(item, str):
-            yield path, item
-        elif isinstance(item, dict):
-            yield path, "".join(item)
-            pending += [(f"{path}.{key}".lstrip("."), child) for key, child in item.items()]
-        elif isinstance(item, list):
-            pending += [(f"{path}[{index}]", child) for index, child in enumerate(item)]
+def refuse_encoding(body: bytes) -> None:
+    """Raise for the first byte of a JSON body that is not UTF-8."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        field = field_of(body, error.start)
+        message = f"{shown(field)} must be UTF-8 without lone surrogates"
+        raise InvalidValue(message, field=field or None) from error
+
+
+def field_of(body: bytes, at: int) -> str:
+    """As `field_at`; none far behind in a large body, where looking for it would take seconds."""
+    return field_at(body, at) if at < _MOST_LOOKED else ""
+
+
+def field_at(body: bytes, at: int) -> str:
+    """Where a byte of a JSON text lies, as `data.a[0]`; a key counts to the object that it is in.
+
+    Of what is nested deeper than any request may be, the path stops there: it needs no memory for each level.
+    """
+    path: list[bytes | int | None] = []  # of each open array the index; of each open object the key, None at first
+    depth, last = 0, b""
+    for token in _TOKENS.finditer(body):
+        if token.end() > at:
+            break
+        mark = token[0]
+        if mark in b"[{":
+            depth += 1
+            if depth <= _MOST_PATH:
+                path.append(0 if mark == b"[" else None)
+        elif mark in b"]}":
+            if depth == len(path) and path:
+                path.pop()
+            depth = max(depth - 1, 0)
+        elif depth == len(path) and path:
+            path[-1] = _moved(path[-1], mark, last)
+        last = mark
+    return "".join(_step(place) for place in path if place is not None).lstrip(".")
+
+
+def _moved(place: bytes | int | None, mark: bytes, last: bytes) -> bytes | int | None:
+    """The place in an array or object after a token: `last` is the token before it."""
+    if mark == b",":
+        return place + 1 if isinstance(place, int) else None
+    if mark == b":" and not isinstance(place, int):
+        return last
+    return place
+
+
+def _step(place: bytes | int) -> str:
+    if isinstance(place, int):
+        return f"[{place}]"
+    try:
+        key = json.loads(place.decode("utf-8", "surrogateescape"))
+    except ValueError:
+        key = place.decode("utf-8", "replace").strip('"')
+    return f".{key}"
 
 
 def too_deep(field: str) -> LimitExceeded:
@@ -99,17 +152,19 @@ def too_deep(field: str) -> LimitExceeded:
 
 def deep_field(body: bytes) -> str:
     """The field of the body's object in which the nesting gets too deep."""
-    depth, field = 0, b""
+    depth, field, last = 0, b"", b""
     for token in _TOKENS.finditer(body):
-        if token[0] in b"[{":
+        mark = token[0]
+        if mark in b"[{":
             depth += 1
-        elif token[0] in b"]}":
+        elif mark in b"]}":
             depth -= 1
-        elif depth == 1 and token[0].endswith(b":"):
-            field = token[0].rstrip(b": \t\r\n").strip(b'"')
+        elif depth == 1 and mark == b":":
+            field = last
         if depth > MOST_DEPTH:
             break
-    return field.decode("utf-8", "replace")
+        last = mark
+    return field.strip(b'"').decode("utf-8", "replace")
 
 
 def shown(field: str) -> str:

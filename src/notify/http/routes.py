@@ -13,13 +13,17 @@ from typing import Any, Literal
 import msgspec
 from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
+from litestar.types import Empty
 
 HttpRequest = Request[Any, Any, Any]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-# "inbox": a recipient token, or a key with the scope read. "public": anybody.
-Access = Literal["schedule", "read", "admin", "inbox", "public"]
+# "inbox": the recipient's token, or a key with the scope read. "inbox-write": the token, or a key with the scope
+# schedule, as what only reads changes nothing. "public": anybody.
+Access = Literal["schedule", "read", "admin", "inbox", "inbox-write", "public"]
 
 JSON = "application/json"
+# More than any body here needs that has no list and nothing free in it.
+SMALL_BODY = 16_384
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -51,6 +55,8 @@ class Doc(msgspec.Struct, frozen=True, kw_only=True):
     body: Any
     body_required: bool
     query: type[msgspec.Struct] | None
+    most_bytes: int | None
+    """The largest body; None: as the setting says, which bounds the others too."""
     idempotent: bool
     media_type: str
 
@@ -78,6 +84,7 @@ def route(
     body: Any = None,
     body_required: bool = True,
     query: type[msgspec.Struct] | None = None,
+    most_bytes: int | None = SMALL_BODY,
     idempotent: bool = False,
     media_type: str = JSON,
 ) -> Callable[[Handler], HTTPRouteHandler]:
@@ -98,6 +105,7 @@ def route(
             body=body,
             body_required=body_required,
             query=query,
+            most_bytes=most_bytes,
             idempotent=idempotent,
             media_type=media_type,
         )
@@ -106,7 +114,14 @@ def route(
             return to_response(await handler(request))
 
         # The status is the answer's own; the default of DELETE would forbid a body.
-        declare = HTTPRouteHandler(path, http_method=method, status_code=200, opt={"doc": doc}, name=doc.name)
+        declare = HTTPRouteHandler(
+            path,
+            http_method=method,
+            status_code=200,
+            opt={"doc": doc},
+            name=doc.name,
+            request_max_body_size=Empty if most_bytes is None else most_bytes,
+        )
         return declare(respond)
 
     return register

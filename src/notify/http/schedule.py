@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +13,11 @@ from msgspec import Raw
 from psycopg import AsyncConnection
 
 from notify import calls
+from notify.access import Principal
 from notify.calls import Call, perform
-from notify.errors import InvalidValue, LimitExceeded
-from notify.http.bodies import as_utc, check_depth, offload, read_body
+from notify.errors import Busy, Forbidden, InvalidValue, LimitExceeded
+from notify.http.auth import principal_of
+from notify.http.bodies import LARGE_BYTES, as_utc, check_depth, offload, read_body, read_bytes
 from notify.http.idempotency import once
 from notify.http.recipients_input import ids_and_rows
 from notify.http.replies import Placed, Scheduled
@@ -28,6 +32,10 @@ log = structlog.get_logger("notify.http")
 
 _LOGGED_IDS = 10
 _LARGE = 1_000
+_TRIES = 3
+# Data as it is written may be so much larger than MOST_DATA_BYTES, as every character may be escaped.
+_MOST_WRITTEN = 6 * MOST_DATA_BYTES
+_TEXTS_AND_SPACES = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[ \t\r\n]++', re.DOTALL)
 
 
 @route(
@@ -36,6 +44,7 @@ _LARGE = 1_000
     access="schedule",
     tag="notifications",
     body=ScheduleRequest,
+    most_bytes=None,
     answers={201: Scheduled},
     errors=(400, 409),
     idempotent=True,
@@ -46,19 +55,26 @@ async def schedule(request: HttpRequest) -> Answer:
     Everything is stored in one transaction, or nothing. The ids come in the order of the recipients. Who is not
     registered is left out and listed in `skipped`, unless `unknown_recipients` says otherwise. When all are unknown
     the answer is 201 with `count` 0, and nothing is stored. Without `scheduled_at` it is sent now.
+
+    Objects among the recipients register or change recipients, so they need a key with the scope `admin`, as
+    `/api/recipients` does.
     """
     body = await read_body(request, ScheduleRequest)
-    large = len(body.recipients) > _LARGE
+    many = len(body.recipients) > _LARGE
+    large = many or len(await read_bytes(request)) > LARGE_BYTES
     ids, rows = await offload(large, ids_and_rows, body.recipients)
+    if rows:
+        _check_may_register(principal_of(request))
     at = None if body.scheduled_at is None else as_utc("scheduled_at", body.scheduled_at)
-    wanted = _call(body, ids, at, body.unknown_recipients or services(request).settings.unknown_recipients)
+    data = await offload(large, data_text, body.data)
+    wanted = _call(body, ids, at, data, body.unknown_recipients or services(request).settings.unknown_recipients)
 
     async def work(connection: AsyncConnection[Any]) -> Answer:
         accepted = await _store(connection, rows, wanted)
         due = at
         if due is None or body.if_past == "send":
             due = await get_accepted_at(connection, _batch(accepted))
-        return await offload(large, _answer, accepted, due)
+        return await offload(many, _answer, accepted, due)
 
     return await once(request, work)
 
@@ -68,22 +84,59 @@ async def get_accepted_at(connection: AsyncConnection[Any], batch_id: int | None
     return await queries.one(connection, "get_accepted_at", datetime, batch_id=batch_id)
 
 
+async def hold_mailboxes(connection: AsyncConnection[Any], ids: Sequence[str]) -> int:
+    """Keep these recipients from being deleted until the transaction ends; how many of them there are."""
+    return len(await queries.many(connection, "hold_mailboxes", str, ids=list(ids)))
+
+
 def data_text(data: Raw) -> str:
-    """The JSON text of a data object, as it was sent. Raises InvalidValue or LimitExceeded."""
+    """The JSON text of a data object, as it was sent. Raises InvalidValue or LimitExceeded.
+
+    Its size is looked at before anything is made of it, as Python's objects need many times as much.
+    """
+    if _is_long(bytes(data)):
+        raise _data_too_large()
     try:
         value = msgspec.json.decode(data)
+    except UnicodeDecodeError as error:
+        raise InvalidValue("data must be UTF-8", field="data") from error
     except msgspec.ValidationError as error:
         raise InvalidValue("data has a number that is out of range", field="data") from error
     if not isinstance(value, dict):
         raise InvalidValue("data must be a JSON object", field="data")
     if len(msgspec.json.encode(value)) > MOST_DATA_BYTES:
-        raise LimitExceeded(f"data has more than {MOST_DATA_BYTES} bytes", field="data")
+        raise _data_too_large()
     check_depth("data", value)
     return bytes(data).decode()
 
 
+def _is_long(text: bytes) -> bool:
+    """Whether a JSON text has more than _MOST_WRITTEN bytes without the spaces between its parts."""
+    spaces = 0
+    for token in _TEXTS_AND_SPACES.finditer(text) if len(text) > _MOST_WRITTEN else ():
+        if token.start() - spaces > _MOST_WRITTEN:
+            return True
+        if not token[0].startswith(b'"'):
+            spaces += len(token[0])
+    return len(text) - spaces > _MOST_WRITTEN
+
+
+def _data_too_large() -> LimitExceeded:
+    return LimitExceeded(f"data has more than {MOST_DATA_BYTES} bytes", field="data")
+
+
+def _check_may_register(principal: Principal) -> None:
+    """Raises Forbidden unless the caller may change what is known of recipients. Else who may only schedule could
+    have the notifications of others sent to an address of their own."""
+    try:
+        principal.require("admin")
+    except Forbidden as error:
+        reason = "objects in recipients register or change recipients, which needs a key with the scope admin"
+        raise Forbidden(reason, field="recipients") from error
+
+
 def _call(
-    body: ScheduleRequest, ids: list[str], at: datetime | None, unknown: UnknownPolicy
+    body: ScheduleRequest, ids: list[str], at: datetime | None, data: str, unknown: UnknownPolicy
 ) -> Call[Accepted, list[Accepted]]:
     return calls.schedule(
         ids,
@@ -92,7 +145,7 @@ def _call(
         at,
         type=body.type,
         priority=body.priority,
-        data=data_text(body.data),
+        data=data,
         channels=body.channels,
         reference=body.reference,
         expires_at=None if body.expires_at is None else as_utc("expires_at", body.expires_at),
@@ -107,8 +160,21 @@ async def _store(
     if not rows:
         return await perform(connection, wanted)
     async with connection.transaction():
-        await perform(connection, calls.upsert_recipients(rows, replace=False))
+        await _register(connection, rows)
         return await perform(connection, wanted)
+
+
+async def _register(connection: AsyncConnection[Any], rows: list[dict[str, Any]]) -> None:
+    """Register or update recipients and keep them there: none of them may be answered as unknown.
+
+    Writing one who is already as wanted locks nothing, so a deletion may come in between; then once more.
+    """
+    ids = {row["id"] for row in rows}
+    for _ in range(_TRIES):
+        await perform(connection, calls.upsert_recipients(rows, replace=False))
+        if await hold_mailboxes(connection, sorted(ids)) == len(ids):
+            return
+    raise Busy("recipients are being deleted meanwhile; repeat the request")
 
 
 def _batch(accepted: list[Accepted]) -> int | None:

@@ -20,6 +20,10 @@ from notify.model import Status
 MOST_UPSERTS = 10_000
 MOST_READ = 10_000
 MOST_MINUTES = 2_592_000
+# 10,000 ids of 19 digits, each on a line of its own and indented.
+MOST_READ_BYTES = 524_288
+# 16 KiB in which every character is escaped.
+MOST_RECIPIENT_BYTES = 131_072
 
 _NO_NUL = {"pattern": r"^[^\u0000]*$"}
 _ID_TEXT = Annotated[
@@ -74,7 +78,7 @@ class RecipientFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, 
     locale: Annotated[Locale | None, Meta(description="Language tag, as de or pt-BR.")] = None
     email: Annotated[Email | None, Meta(description="Short for `addresses.email`.")] = None
     addresses: Annotated[
-        Object | None, Meta(description='Addresses by channel, as `{"email": "ada@example.org"}`.')
+        dict[str, str | Object] | None, Meta(description='Addresses by channel, as `{"email": "ada@example.org"}`.')
     ] = None
     preferences: Annotated[
         Object | None, Meta(description="What the recipient wants, as your application defines it.")
