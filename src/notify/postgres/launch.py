@@ -27,6 +27,11 @@ _INITIAL_SETTINGS = {
     "jit": "off",
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] %a ",
+    # Nothing of what is in the notifications: no statements, no rows that failed.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+    "log_parameter_max_length_on_error": "0",
+    "log_statement": "none",
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
@@ -91,6 +96,21 @@ def end(child: Child) -> None:
         child.wait()
 
 
+def trim_log(data_dir: Path) -> None:
+    """Empty postgres.log once it is beyond its bound; its end is kept beside it, in place of what was kept before.
+
+    A running server appends to the file that it was started with, so a new file in its place would stay empty. What
+    it says this very moment may be lost.
+    """
+    log = data_dir / "postgres.log"
+    if not log.exists() or (size := log.stat().st_size) <= _LOG_BYTES:
+        return
+    with log.open("rb") as full, open_private(log.with_suffix(".log.1"), "wb") as kept:
+        full.seek(size - _LOG_BYTES)
+        shutil.copyfileobj(full, kept)
+    os.truncate(log, 0)
+
+
 def _init(programs: Path, pgdata: Path, user: pwd.struct_passwd | None, *, sync: bool) -> None:
     """Make the cluster beside its place and move it there whole, so that a killed initdb leaves nothing."""
     new = pgdata.with_name("postgres.new")
@@ -136,8 +156,7 @@ def _bring_up(
 ) -> tuple[Postmaster, Child]:
     """Start the server, again and again while orphans of a killed one still hold its shared memory."""
     log = pgdata.with_name("postgres.log")
-    if log.exists() and log.stat().st_size > _LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+    trim_log(log.parent)
     while True:
         with open_private(log, "ab") as output:
             begin = output.tell()
