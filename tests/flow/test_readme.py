@@ -77,9 +77,9 @@ def test_what_follows_the_play() -> None:
     with home() as folder, Program(folder, "up", port="0") as server:
         url = server.ready()
         key = server.printed(r"NOTIFY_API_KEY=(\S+)").group(1)
+        done(folder, "send", "ada", "Coffee", "It is ready")  # the play's, which is #1
         _curl(folder, url, key)
         _python(folder)
-        done(folder, "send", "ada", "Tea", "Now")
         look = _arguments(re.findall(r"^\$ (.*notify\.lateness.*)$", README, re.MULTILINE)[0])
         until(lambda: "(1 row)" in done(folder, *look).stdout)
 
@@ -87,11 +87,12 @@ def test_what_follows_the_play() -> None:
 def _curl(folder: Path, url: str, key: str) -> None:
     script = _block("", "curl -X DELETE").replace("http://localhost:8000", url).replace("curl ", "curl -sS ")
     env = environment(api_key=key)
-    answers = subprocess.run(
+    ran = subprocess.run(
         ["bash", "-ec", script], cwd=folder, env=env, capture_output=True, text=True, timeout=30, check=True
-    ).stdout
-    for part in ('"notification_ids":[1]', '"scheduled_status":"pending"', "Notification cancelled successfully"):
-        assert part in answers
+    )
+    assert '"notification_ids":[2]' in ran.stderr
+    for part in ('"id":2,', '"scheduled_status":"pending"', "Notification cancelled successfully"):
+        assert part in ran.stdout
 
 
 def _python(folder: Path) -> None:
