@@ -55,6 +55,21 @@ async def test_other_request_under_the_same_key(api: httpx.AsyncClient, people: 
     assert stored(db) == (1, 1, 1)
 
 
+async def test_numbers_that_are_one_to_a_float_are_two(api: httpx.AsyncClient, people: list[str], db: Db) -> None:
+    """`data` is kept exactly, so a replay would pass off one for the other."""
+    headers = {"Content-Type": "application/json"}
+
+    def body(number: str) -> str:
+        return json.dumps(request())[:-1] + f', "data": {{"n": {number}}}}}'
+
+    for first, other in (("0.1", "0.1000000000000000055511"), ("1e22", "10000000000000000000001")):
+        key = headers | {"Idempotency-Key": first}
+        assert (await api.post(_PATH, content=body(first), headers=key)).status_code == 201
+        again = await api.post(_PATH, content=body(first) + " ", headers=key)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert_problem(await api.post(_PATH, content=body(other), headers=key), 422, "idempotency-key-reused")
+
+
 async def test_past_by_now_is_still_replayed(api: httpx.AsyncClient, people: list[str], db: Db) -> None:
     body = request(scheduled_at=later(minutes=5))
     first = await api.post(_PATH, json=body, headers=_KEY)

@@ -90,8 +90,46 @@ async def test_body_is_limited_before_it_is_parsed(dsn: str, db: psycopg.Connect
         async with httpx.AsyncClient(transport=transport, base_url="http://notify.test", headers=headers) as client:
             for content in (b" " * 2_001, pieces()):
                 answer = await client.post("/api/notifications/schedule/", content=content)
-                assert "NOTIFY_MAX_BODY_BYTES" in assert_problem(answer, 413, "body-too-large")["detail"]
+                detail = assert_problem(answer, 413, "body-too-large")["detail"]
+                assert "2000 bytes" in detail
+                assert "NOTIFY_MAX_BODY_BYTES" in detail
             assert_problem(await client.post("/api/notifications/schedule/", content=b" " * 2_000), 400)
+            # It bounds also those that would take more.
+            answer = await client.put("/api/recipients/ada", content=b" " * 2_001)
+            assert "NOTIFY_MAX_BODY_BYTES" in assert_problem(answer, 413, "body-too-large")["detail"]
+
+
+SMALL: list[tuple[str, str, int]] = [
+    ("POST", "/api/inbox/read?recipient=ada", 524_288),
+    ("PUT", "/api/recipients/ada", 131_072),
+    ("PATCH", "/api/notifications/1", 16_384),
+    ("POST", "/api/notifications/1/retry", 16_384),
+    ("POST", "/api/recipients/ada/tokens", 16_384),
+]
+BARE: list[tuple[str, str]] = [
+    ("POST", "/api/notifications/1/send"),
+    ("DELETE", "/api/notifications/1/cancel_scheduled/"),
+    ("DELETE", "/api/recipients/nobody"),
+    ("DELETE", "/api/batches/1"),
+]
+
+
+async def test_small_calls_take_small_bodies(api: httpx.AsyncClient, people: list[str]) -> None:
+    for method, path, most in SMALL:
+        headers = {"Content-Type": "application/json"}
+        answer = await api.request(method, path, content=b"{}" + b" " * (most - 1), headers=headers)
+        assert f" {most} bytes" in assert_problem(answer, 413, "body-too-large")["detail"]
+        answer = await api.request(method, path, content=b"{}" + b" " * (most - 2), headers=headers)
+        assert answer.status_code in (200, 201, 400, 404), (path, answer.text)
+    for method, path in BARE:
+        content = b" " * 16_385
+        answer = await api.request(method, path, content=content, headers={"Idempotency-Key": path})
+        assert_problem(answer, 413, "body-too-large")
+
+
+async def test_most_ids_to_mark_read_fit_in(api: httpx.AsyncClient, people: list[str]) -> None:
+    content = msgspec.json.format(msgspec.json.encode({"ids": [2**63 - 1 - number for number in range(10_000)]}))
+    assert (await api.post("/api/inbox/read?recipient=ada", content=content)).status_code == 200
 
 
 async def test_headers_of_every_answer(api: httpx.AsyncClient) -> None:

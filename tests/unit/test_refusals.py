@@ -31,7 +31,8 @@ def marked(draw: st.DrawFn) -> tuple[Any, str]:
             value, path = [*before, value, *after], f"[{len(before)}]{path}"
         else:
             key = draw(st.text())
-            fields = draw(st.dictionaries(st.text().filter(lambda other, key=key: other != key), VALUES, max_size=3))
+            fields: dict[str, Any] = draw(st.dictionaries(st.text(), VALUES, max_size=3))
+            fields.pop(key, None)
             value, path = {**fields, key: value}, f".{key}{path}"
     return value, path.lstrip(".")
 
