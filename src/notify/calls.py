@@ -142,11 +142,6 @@ def schedule_status(id: int) -> Call[ScheduleStatus, ScheduleStatus | None]:
     return Call("schedule_status", ScheduleStatus, {"id": id}, _first_or_none)
 
 
-def get_notification(id: int) -> Call[Notification, Notification | None]:
-    """One notification with its content; None if there is no such one."""
-    return Call("get_notification", Notification, {"id": id}, _first_or_none)
-
-
 def pending_notifications(
     limit: int, after: tuple[datetime, int] | None = None
 ) -> Call[Notification, list[Notification]]:

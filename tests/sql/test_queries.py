@@ -75,7 +75,6 @@ def test_sync_twins_do_the_same(bare_dsn: str) -> None:
         assert queries.one_sync(conn, "sample", Sample, status="sent", count=1).id == 1
         assert len(queries.many_sync(conn, "sample", Sample, status="sent", count=3)) == 3
         assert queries.maybe_sync(conn, "sample", Sample, status="sent", count=0) is None
-        assert queries.run_sync(conn, "sample", status="sent", count=4) == 4
         with pytest.raises(RowError):
             queries.one_sync(conn, "sample", Sample, status="odd", count=1)
 

@@ -15,7 +15,7 @@ from notify.http.bodies import path_id
 from notify.http.idempotency import once
 from notify.http.replies import Batch, CancelledMany
 from notify.http.routes import Answer, HttpRequest, answer, route
-from notify.http.services import services
+from notify.http.show import show
 from notify.postgres import queries
 
 _PATH = "/api/batches/{id:str}"
@@ -25,12 +25,7 @@ _TAG = "batches"
 @route("GET", _PATH, access="read", tag=_TAG, answers={200: Batch}, errors=(400, 404))
 async def show_batch(request: HttpRequest) -> Answer:
     """Get a batch: its content, and how many of its notifications have each status."""
-    id = path_id(request)
-    async with services(request).pool.connection() as connection:
-        found = await get_batch(connection, id)
-    if found is None:
-        raise _absent()
-    return answer(200, found)
+    return await show(request, get_batch, path_id(request), _absent())
 
 
 @route(

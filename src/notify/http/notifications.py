@@ -17,6 +17,7 @@ from notify.http.replies import CancelledMany, CancelledOne, Shown
 from notify.http.routes import Answer, HttpRequest, answer, route
 from notify.http.services import services
 from notify.http.shapes import ReferenceQuery, RescheduleRequest, RetryRequest
+from notify.http.show import show
 from notify.model import ScheduleStatus
 from notify.postgres import queries
 
@@ -33,12 +34,7 @@ _TAG = "notifications"
 )
 async def get_notification(request: HttpRequest) -> Answer:
     """Get a notification with its content."""
-    id = path_id(request)
-    async with services(request).pool.connection() as connection:
-        found = await show_notification(connection, id)
-    if found is None:
-        raise _absent()
-    return answer(200, found)
+    return await show(request, show_notification, path_id(request), _absent())
 
 
 @route(

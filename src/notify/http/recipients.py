@@ -19,6 +19,7 @@ from notify.http.replies import Recipient, RecipientCounts, Token
 from notify.http.routes import Answer, HttpRequest, answer, route
 from notify.http.services import services
 from notify.http.shapes import MOST_RECIPIENT_BYTES, RecipientFields, RecipientsRequest, TokenRequest
+from notify.http.show import show
 from notify.inputs import as_recipient
 from notify.postgres import queries
 
@@ -52,12 +53,7 @@ async def put_recipient(request: HttpRequest) -> Answer:
 @route("GET", _PATH, access="admin", tag=_TAG, answers={200: Recipient}, errors=(400, 404))
 async def show_recipient(request: HttpRequest) -> Answer:
     """Get what is known of a recipient."""
-    id = _id(request)
-    async with services(request).pool.connection() as connection:
-        found = await get_recipient(connection, id)
-    if found is None:
-        raise _absent()
-    return answer(200, found)
+    return await show(request, get_recipient, _id(request), _absent())
 
 
 @route(

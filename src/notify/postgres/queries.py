@@ -93,12 +93,6 @@ def many_sync(conn: Connection[Any], name: str, row_type: type[T], **params: Any
         return cursor.execute(text(name), params).fetchall()
 
 
-def run_sync(conn: Connection[Any], name: str, **params: Any) -> int:
-    """As `run`."""
-    with _translated(name):
-        return conn.execute(text(name), params).rowcount
-
-
 def _is_struct(row_type: type[Any]) -> bool:
     # Not every annotation is a class: `str | None` and `Literal` come through here too.
     return isinstance(cast(object, row_type), type) and issubclass(row_type, msgspec.Struct)
