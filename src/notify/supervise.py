@@ -87,7 +87,7 @@ async def end(task: asyncio.Future[None]) -> None:
     """Cancel a task until it is done, whatever it ends with.
 
     Once is not enough: asyncio.wait_for of Python 3.11 loses a cancellation that comes together with what it
-    waits for, and psycopg waits for the server's answers by it.
+    waits for, and psycopg_pool waits for a free connection by it.
     """
     while not task.done():
         task.cancel()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from gateway.conftest import Sender, Serve, Served
 from helpers.wait import until_async
+from notify.gateway import acks as acks_module
 from notify.gateway.acks import Acks
 
 
@@ -59,6 +64,26 @@ async def test_an_ack_does_not_reach_the_stream_of_one_made_anew(ada: Served, se
     assert not ada.gateway.acks._pending
     anew, _ = await ada.hear("ada")
     assert await anew.seqs(2) == [1, 2]
+
+
+async def test_one_that_comes_during_a_write_is_kept(
+    ada: Served, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender.send("ada", times=5)
+    generation = sender.value("select generation from notify.mailbox")
+    acks = ada.gateway.acks
+    acknowledge = acks_module.acknowledge
+
+    async def meanwhile(*args: Any) -> list[str]:
+        acks.put("ada", generation, 5)
+        return await acknowledge(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(acks_module, "acknowledge", meanwhile)
+        acks.put("ada", generation, 3)
+        await acks.flush()
+    assert acks._pending == {("ada", generation): 5}
+    await _acked(sender, "ada", 5)
 
 
 async def test_acks_of_nobody_are_given_up(serve: Serve) -> None:

@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from gateway.conftest import Client, Sender, Serve, Served
 from helpers.wait import until_async
 from notify.access import key_hash, new_key
+from notify.gateway import websocket
 
 BURST = 4 * 2**20
 
@@ -96,6 +97,21 @@ async def test_origins(serve: Serve, sender: Sender) -> None:
     for origin in ("https://evil.example", "null", "http://127.0.0.1:1", "https://app.example.evil"):
         client = await served.open("", token, headers={"Origin": origin})
         assert await _refused(client) == (4403, "not-allowed")
+
+
+async def test_an_origin_that_is_no_url(ada: Served) -> None:
+    client = await ada.open(credential=await ada.token("ada"), headers={"Origin": "http://["})
+    assert (await client.closed())[0] == 4403
+
+
+async def test_those_without_a_credential_lock_out_nobody(ada: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "_STRANGERS_MAX", 3)
+    for _ in range(3):
+        await ada.open()
+    one_more = await ada.open()
+    assert (await one_more.closed())[0] == 4429
+    guest = await ada.open(credential=await ada.token("ada"))
+    await guest.expect("hello")
 
 
 async def test_http_is_told_to_upgrade(ada: Served) -> None:

@@ -187,6 +187,8 @@ class _Listener:
 
     def _hello(self, event: _Hello) -> None:
         self._epoch = event.epoch
+        if self._since == "now":  # else what comes while the connection is lost would be passed over
+            self._since = f"{event.epoch}:{event.last_seq}"
         self._failures = 0
         line = f"{printable(event.recipient)}  last_seq {event.last_seq}  unread {event.unread}"
         if self._greeted:

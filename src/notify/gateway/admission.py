@@ -1,4 +1,4 @@
-"""Who may hold a socket: the credential it came with, its renewal, and whether it still holds."""
+"""Who may hold a socket: the credential it came with, and its renewal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from notify.access import Gatekeeper, Principal
-from notify.errors import Forbidden, InvalidValue, NotFound, Unauthenticated
+from notify.errors import Forbidden, InvalidValue, NotFound
 
 _RECIPIENT_MAX_BYTES = 128
 
@@ -56,11 +56,3 @@ def check_renewal(admitted: Pass, recipient: str) -> None:
     """Raises Forbidden when the new credential is of another recipient."""
     if admitted.principal.recipient not in (None, recipient):
         raise Forbidden("a connection can be renewed only by a token of its own recipient")
-
-
-async def still_holds(gatekeeper: Gatekeeper, admitted: Pass) -> None:
-    """Raises Unauthenticated or Forbidden if the credential does not hold any more."""
-    if admitted.has_expired():
-        raise Unauthenticated("the credential has expired")
-    if admitted.credential is not None:
-        await admit(gatekeeper, admitted.credential)

@@ -22,7 +22,7 @@ from notify.gateway.outbox import Outbox
 from notify.gateway.position import Position
 from notify.gateway.stream import Box, Page, Stream
 from notify.gateway.wire import Gone, Send, dismiss, send_text
-from notify.supervise import backoff, describe
+from notify.supervise import backoff, describe, end
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -85,8 +85,7 @@ class Connection:
     async def stop(self) -> None:
         """End the sending task; the socket is gone, or told to go."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     # what the hub and the handler call; none of these waits
 
@@ -105,11 +104,10 @@ class Connection:
         self._outbox.wake()
 
     def tick_if_due(self, generation: int, last_seq: int, unread: int, now: float) -> None:
-        """Send a sign of life when it is time, and when nothing else is on its way."""
-        position = self.position
-        if now < self._next_tick or position.behind or self._outbox:
+        """Send a sign of life when it is time, and all up to `last_seq` has been sent or waits before it."""
+        if now < self._next_tick or not self._outbox.has_room:
             return
-        if (position.generation, position.last) == (generation, last_seq):
+        if (self.position.generation, self.position.last) == (generation, last_seq):
             self._next_tick = now + self._settings.ws_ping_seconds
             self._outbox.put(frames.encode(frames.Tick(last_seq, unread)))
 

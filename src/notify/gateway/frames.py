@@ -138,7 +138,7 @@ def time(value: datetime) -> str:
 
 @lru_cache(4096)  # one signal has one sent_at, and most of a batch are due at one time
 def time_of_micros(value: int) -> str:
-    """A time given in microseconds since 1970, as JSON. Exact, unlike a way over floats."""
+    """A time given in microseconds since 1970, as JSON."""
     return time(_EPOCH + timedelta(microseconds=value))
 
 

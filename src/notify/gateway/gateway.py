@@ -87,6 +87,7 @@ class Gateway:
             tasks.create_task(supervise("gateway poll", self._lookout.run))
             tasks.create_task(supervise("gateway acks", self.acks.run))
             tasks.create_task(supervise("gateway watch", self._watch.run))
+            tasks.create_task(supervise("gateway keys", self._watch.run_keys))
 
     async def close(self) -> None:
         """Close all sockets with 1012 and write the last acks; takes a few seconds at most."""

@@ -69,8 +69,15 @@ def check_origin(scope: Any, allowed: str) -> None:
     if origin is None or origin.lower() in _origins(allowed):
         return
     host = _header(scope["headers"], b"host")
-    if host is None or urlsplit(origin).netloc.lower() != host.lower():
+    if host is None or _host_of(origin) != host.lower():
         raise Forbidden("pages of this origin may not connect; NOTIFY_ALLOWED_ORIGINS lists those that may")
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # it is no URL
+        return None
 
 
 def _origins(allowed: str) -> frozenset[str]:

@@ -1,4 +1,7 @@
-"""Once a second: who does not take their frames, and whose credential does not hold any more."""
+"""Once a second: who does not take their frames, and whose credential does not hold any more.
+
+The keys are asked for by a loop of their own, as the database may keep it waiting.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +35,17 @@ class Watch:
         self.credentials_closed = 0
 
     async def run(self) -> None:
-        """Look every second, until cancelled."""
+        """Close the slow, and those whose time is over, until cancelled."""
         while True:
             await asyncio.sleep(_SECONDS)
             self._close_slow()
-            await self._close_refused()
+            self._close_expired()
+
+    async def run_keys(self) -> None:
+        """Close those whose API key does not hold any more, until cancelled."""
+        while True:
+            await asyncio.sleep(_SECONDS)
+            await self._close_revoked()
 
     def _close_slow(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -45,30 +54,31 @@ class Watch:
                 self.slow_closed += 1
                 connection.close(closing.SLOW)
 
-    async def _close_refused(self) -> None:
+    def _close_expired(self) -> None:
+        for connection, admitted in list(self._passes.items()):
+            if admitted.has_expired():
+                self._close(connection, Unauthenticated("the credential has expired; get a new one"))
+
+    async def _close_revoked(self) -> None:
         # A key is looked up once, however many sockets it holds.
         holders: defaultdict[str, list[Connection]] = defaultdict(list)
         for connection, admitted in list(self._passes.items()):
             if admitted.credential is not None:
                 holders[admitted.credential].append(connection)
-            elif admitted.has_expired():
-                self._close(connection, Unauthenticated("the token has expired; get a new one"))
-        for connections in holders.values():
-            await self._check(connections)
+        for credential, connections in holders.items():
+            await self._check(credential, connections)
 
-    async def _check(self, connections: list[Connection]) -> None:
-        admitted = self._passes.get(connections[0])
-        if admitted is None:
-            return
+    async def _check(self, credential: str, connections: list[Connection]) -> None:
         try:
-            await admission.still_holds(self._gatekeeper, admitted)
+            await admission.admit(self._gatekeeper, credential)
         except (Unauthenticated, Forbidden) as error:
             for connection in connections:
-                if self._passes.get(connection) == admitted:
+                admitted = self._passes.get(connection)
+                if admitted is not None and admitted.credential == credential:  # not renewed meanwhile
                     self._close(connection, error)
         except (psycopg.Error, NotifyError) as error:
             # Whether the key still holds is not known: the sockets stay until the database says.
-            log.warning("key not checked", key=admitted.principal.name, error=describe(error))
+            log.warning("key not checked", error=describe(error))
 
     def _close(self, connection: Connection, error: NotifyError) -> None:
         if not connection.is_closing:

@@ -35,7 +35,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 Reading = Callable[[], Awaitable[Any]]
 _REFUSAL_SECONDS = 5.0
-# Sockets that have not shown a credential yet, beyond the limit for all: they are cheap, but not free.
+# Sockets that came without a credential, beyond the limit for all: they are cheap, but not free.
 _STRANGERS_MAX = 1000
 
 
@@ -110,7 +110,6 @@ class _Endpoint:
     async def _receive_guest(self, scope: Any, receive: Reading, send: Sender) -> Connection:
         """Accept, authenticate and register. Raises _Refused or Gone."""
         await receive()  # websocket.connect
-        self._strangers += 1
         try:
             await transmit(send, {"type": "websocket.accept", "subprotocol": request.subprotocol(scope), "headers": []})
             return await self._admit(scope, receive, send)
@@ -119,18 +118,14 @@ class _Endpoint:
         except psycopg.Error as error:
             log.warning("credential not checked", error=describe(error))
             raise _Refused(closing.UNAVAILABLE) from error
-        finally:
-            self._strangers -= 1
 
     async def _admit(self, scope: Any, receive: Reading, send: Sender) -> Connection:
         gateway = self._gateway
         if gateway.closing:
             raise _Refused(closing.RESTART)
-        if self._strangers > _STRANGERS_MAX:
-            raise TooManyRequests("too many connections are waiting to be admitted")
         request.check_origin(scope, gateway.settings.allowed_origins)
         query = request.query(scope)
-        credential = request.credential(scope) or await self._first_message(receive)
+        credential = request.credential(scope) or await self._introduction(receive)
         admitted = await admission.admit(gateway.gatekeeper, credential)
         recipient = admission.owner(admitted, query.recipient)
         connection = Connection(recipient, query.cursor, gateway.stream, gateway.settings, send, _abort(scope))
@@ -138,6 +133,16 @@ class _Endpoint:
             raise _Refused(closing.RESTART)
         gateway.enter(connection, admitted)
         return connection
+
+    async def _introduction(self, receive: Reading) -> str:
+        """The credential of one who came without. They keep a place from each other, not from those who have one."""
+        if self._strangers >= _STRANGERS_MAX:
+            raise TooManyRequests("too many connections are waiting to be admitted")
+        self._strangers += 1
+        try:
+            return await self._first_message(receive)
+        finally:
+            self._strangers -= 1
 
     async def _first_message(self, receive: Reading) -> str:
         try:
