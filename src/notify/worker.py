@@ -22,6 +22,8 @@ from notify.supervise import supervise
 _CONCURRENCY = 4
 # The rest of the time that a process has to stop in is for what comes after.
 _GRACEFUL_SECONDS = 3.0
+# Much less than the silence after which notify doctor counts a worker no more.
+_PRESENT_SECONDS = 15.0
 
 
 class Worker:
@@ -50,12 +52,19 @@ class Worker:
             await pool.close(timeout=1)
 
     def _duties(self, runtime: Runtime) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
-        duties: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        duties: list[tuple[str, Callable[[], Awaitable[None]]]] = [("presence", lambda: self._show(runtime))]
         if self._settings.ticker_enabled:
             duties += [("ticker", self._ticker.run), ("sweep", lambda: self._sweep(runtime))]
         if self._settings.jobs_enabled:
             duties.append(("jobs", lambda: self._work(runtime)))
         return duties
+
+    async def _show(self, runtime: Runtime) -> None:
+        """Use a session now and then, so that one that hangs can be told from one that others leave without tasks."""
+        while True:
+            async with runtime.pool.connection():
+                pass  # the pool checks each connection that it hands out
+            await asyncio.sleep(_PRESENT_SECONDS)
 
     async def _sweep(self, runtime: Runtime) -> None:
         while True:

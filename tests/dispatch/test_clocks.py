@@ -13,6 +13,7 @@ import pytest
 
 from helpers.rows import Db, call_one, column, one, schedule_ids, soon, statuses, value
 from helpers.wait import until_async
+from notify import worker
 from notify.config import Settings
 from notify.dispatch import Ticker
 from notify.jobs import Runtime
@@ -114,6 +115,25 @@ async def test_a_worker_goes_on_when_an_operator_deletes_all_jobs(db: Db, settin
         with psycopg.connect(str(settings.database_url)) as operator:
             assert operator.execute("delete from notify_jobs.procrastinate_jobs").rowcount > 0
         await _sent(db, *schedule_ids(db, "bob"), *(soon_ids if ticker else ()))
+
+
+@pytest.mark.usefixtures("no_sweep")
+async def test_a_worker_shows_that_it_lives_though_others_run_the_tasks(
+    db: Db, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_PRESENT_SECONDS", 0.01)
+    seen: set[Any] = set()
+
+    async def seen_often() -> bool:
+        query = (
+            "select max(state_change) from pg_stat_activity"
+            " where starts_with(application_name, 'notify-worker ') and datname = current_database()"
+        )
+        seen.add(value(db, query))
+        return len(seen) > 5
+
+    async with working(settings, ticker_enabled=False):
+        await until_async(seen_often)
 
 
 async def test_both_together_send_once(db: Db, settings: Settings) -> None:

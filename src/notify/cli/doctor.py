@@ -33,8 +33,8 @@ _OLDEST_SERVER = 150_000
 _SKEW_SECONDS = 1.0
 # The ticker and the sweep see to everything within seconds; a minute means that nobody does.
 _LATE_SECONDS = 60.0
-# Every worker sweeps once a minute at least, whichever clocks it runs: one that says nothing for so long hangs.
-_SILENT_SECONDS = 90
+# Every worker uses a session much more often, whichever clocks it runs: one that is silent for so long hangs.
+_SILENT_SECONDS = 60
 _QUEUE_USAGE = 0.5
 _DISK_LOW_BYTES, _DISK_FULL_BYTES = 2_000_000_000, 200_000_000
 _HTTP_SECONDS = 3.0

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from importlib.abc import Traversable
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import msgspec
@@ -40,7 +40,7 @@ class Steps(msgspec.Struct, frozen=True):
 def read(sql: Path) -> Steps:
     """Read the sql folder and the files that Procrastinate ships.
 
-    Raises FileNotFoundError if `sql` holds no bootstrap.sql, ModuleNotFoundError without Procrastinate.
+    Raises FileNotFoundError if `sql` holds no bootstrap.sql or jobs.sql, ModuleNotFoundError without Procrastinate.
     """
     procrastinate = files("procrastinate.sql")
     packaged = _steps(
