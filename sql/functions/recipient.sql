@@ -134,9 +134,8 @@ comment on function notify.upsert_recipient(text, text, text, jsonb, jsonb) is
 create or replace function notify.hold_recipient(p_id text) returns boolean
 language plpgsql as $$
 begin
-  perform from notify.notification n where n.recipient = p_id order by n.id for update nowait;
+  -- The mailbox first, against the order of all others, as from then on no notification can be added; nothing is waited for.
   perform from notify.mailbox m where m.recipient = p_id for update nowait;
-  -- From here no notification can be added; those that came meanwhile are locked here.
   perform from notify.notification n where n.recipient = p_id order by n.id for update nowait;
   return true;
 exception when lock_not_available then
