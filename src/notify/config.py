@@ -79,6 +79,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # connections to the database
     pool_min: Annotated[int, Meta(ge=0, le=1_000, description="connections that each process keeps open")] = 1
     pool_max: Annotated[int, Meta(ge=1, le=1_000, description="connections that each process may open")] = 10
+    gateway_pool_max: Annotated[
+        int,
+        Meta(ge=1, le=1_000, description="connections that an API process may open besides, for sockets and probes"),
+    ] = 4
     statement_timeout: Annotated[float, Meta(ge=0, description="longest statement; 0: no limit")] = 30.0
     lock_timeout: Annotated[
         float, Meta(ge=0, description="longest wait for a lock, in the API never above 1; 0: no limit")

@@ -98,13 +98,16 @@ def create_app(settings: Settings | None = None, *, worker_ready: Callable[[], b
 async def _services(
     app: Litestar, settings: Settings, measured: Metrics, worker_ready: Callable[[], bool] | None
 ) -> AsyncIterator[Services]:
-    pool = await open_pool(_impatient(settings), name="api", wait=False)
     async with contextlib.AsyncExitStack() as stack:
+        pool = await open_pool(_impatient(settings), name="api", wait=False)
         stack.push_async_callback(pool.close)
-        readiness = Readiness(pool)
+        # Requests that wait for locks may fill their pool; sockets, keys and probes do not wait in that line.
+        quick = await open_pool(_few(settings), name="gateway", wait=False)
+        stack.push_async_callback(quick.close)
+        readiness = Readiness(quick)
         stack.push_async_callback(readiness.close)
-        gatekeeper = Gatekeeper(settings, pool)
-        gateway = Gateway(settings, pool, gatekeeper)
+        gatekeeper = Gatekeeper(settings, quick)
+        gateway = Gateway(settings, quick, gatekeeper)
         # The gateway needs the pool, and the pool a running loop: so its routes come last.
         for handler in websocket_routes(gateway):
             app.register(handler)
@@ -116,6 +119,11 @@ async def _services(
 def _impatient(settings: Settings) -> Settings:
     """A request that waits for a lock holds a connection that others need: soon it is told to come again instead."""
     return msgspec.structs.replace(settings, lock_timeout=min(settings.lock_timeout or _LOCK_SECONDS, _LOCK_SECONDS))
+
+
+def _few(settings: Settings) -> Settings:
+    most = settings.gateway_pool_max
+    return msgspec.structs.replace(settings, pool_min=min(settings.pool_min, most), pool_max=most)
 
 
 @contextlib.asynccontextmanager
