@@ -67,7 +67,7 @@ comment on column notify.api_key.id is 'Number that `notify keys revoke` takes.'
 comment on column notify.api_key.name is 'Who uses it, for people.';
 comment on column notify.api_key.prefix is 'First characters of the key, to recognise it by.';
 comment on column notify.api_key.hash is 'SHA-256 of the whole key. The key has 256 random bits, so no salt is needed.';
-comment on column notify.api_key.scopes is 'schedule: write notifications. read: read them. admin: all, and recipients and tokens.';
+comment on column notify.api_key.scopes is 'schedule: schedule, cancel, move, send and retry notifications, and mark them read. read: look at them. admin: all, and recipients and tokens.';
 comment on column notify.api_key.created_at is 'When it was made.';
 comment on column notify.api_key.expires_at is 'From then on it is refused; null: never.';
 comment on column notify.api_key.revoked_at is 'When it was revoked; null: it was not.';

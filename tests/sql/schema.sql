@@ -312,7 +312,7 @@ COMMENT ON COLUMN notify.api_key.prefix IS 'First characters of the key, to reco
 
 COMMENT ON COLUMN notify.api_key.hash IS 'SHA-256 of the whole key. The key has 256 random bits, so no salt is needed.';
 
-COMMENT ON COLUMN notify.api_key.scopes IS 'schedule: write notifications. read: read them. admin: all, and recipients and tokens.';
+COMMENT ON COLUMN notify.api_key.scopes IS 'schedule: schedule, cancel, move, send and retry notifications, and mark them read. read: look at them. admin: all, and recipients and tokens.';
 
 COMMENT ON COLUMN notify.api_key.created_at IS 'When it was made.';
 

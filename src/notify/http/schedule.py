@@ -13,10 +13,8 @@ from msgspec import Raw
 from psycopg import AsyncConnection
 
 from notify import calls
-from notify.access import Principal
 from notify.calls import Call, perform
-from notify.errors import Busy, Forbidden, InvalidValue, LimitExceeded
-from notify.http.auth import principal_of
+from notify.errors import Busy, InvalidValue, LimitExceeded
 from notify.http.bodies import LARGE_BYTES, as_utc, check_depth, offload, read_body, read_bytes
 from notify.http.idempotency import once
 from notify.http.recipients_input import ids_and_rows
@@ -56,15 +54,12 @@ async def schedule(request: HttpRequest) -> Answer:
     registered is left out and listed in `skipped`, unless `unknown_recipients` says otherwise. When all are unknown
     the answer is 201 with `count` 0, and nothing is stored. Without `scheduled_at` it is sent now.
 
-    Objects among the recipients register or change recipients, so they need a key with the scope `admin`, as
-    `/api/recipients` does.
+    An object among the recipients registers or updates its recipient, as `POST /api/recipients` does.
     """
     body = await read_body(request, ScheduleRequest)
     many = len(body.recipients) > _LARGE
     large = many or len(await read_bytes(request)) > LARGE_BYTES
     ids, rows = await offload(large, ids_and_rows, body.recipients)
-    if rows:
-        _check_may_register(principal_of(request))
     at = None if body.scheduled_at is None else as_utc("scheduled_at", body.scheduled_at)
     data = await offload(large, data_text, body.data)
     wanted = _call(body, ids, at, data, body.unknown_recipients or services(request).settings.unknown_recipients)
@@ -123,16 +118,6 @@ def _is_long(text: bytes) -> bool:
 
 def _data_too_large() -> LimitExceeded:
     return LimitExceeded(f"data has more than {MOST_DATA_BYTES} bytes", field="data")
-
-
-def _check_may_register(principal: Principal) -> None:
-    """Raises Forbidden unless the caller may change what is known of recipients. Else who may only schedule could
-    have the notifications of others sent to an address of their own."""
-    try:
-        principal.require("admin")
-    except Forbidden as error:
-        reason = "objects in recipients register or change recipients, which needs a key with the scope admin"
-        raise Forbidden(reason, field="recipients") from error
 
 
 def _call(
