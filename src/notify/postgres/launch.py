@@ -10,7 +10,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from notify.errors import EmbeddedError
@@ -160,18 +161,35 @@ def _bring_up(
     while True:
         with open_private(log, "ab") as output:
             begin = output.tell()
-            child = subprocess.Popen(command, stdout=output, stderr=output, **popen_options(user))
-        try:
-            server = wait_until_ready(pgdata, child, deadline)
-        except BaseException:
-            end(child)
-            raise
+            with _undisturbed() as go_on:
+                child = subprocess.Popen(command, stdout=output, stderr=output, **popen_options(user))
+                try:
+                    go_on()
+                    server = wait_until_ready(pgdata, child, deadline)
+                except BaseException:
+                    end(child)
+                    raise
         if server is not None:
             return server, child
         end(child)
         said = _said_since(log, begin)
         if _ORPHANS not in said or time.monotonic() > deadline:
             raise EmbeddedError(f"Postgres did not start in {pgdata}:\n{said}")
+
+
+@contextmanager
+def _undisturbed() -> Iterator[Callable[[], None]]:
+    """Signals wait until `go_on` is called: one inside Popen would leave a server behind that nobody knows. The
+    server itself begins with no signal blocked, whatever it inherits."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+
+    def go_on() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    try:
+        yield go_on
+    finally:
+        go_on()
 
 
 def _said_since(log: Path, position: int) -> str:
