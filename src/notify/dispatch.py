@@ -18,6 +18,7 @@ from notify.drain import Pass, drain_anyway, due_ids
 from notify.errors import NotifyError
 from notify.faults import Quarantine, is_passing, isolate
 from notify.postgres.pool import connect
+from notify.supervise import rest
 
 # A row may become visible a little after its due time without a ring: its transaction looked at the doorbell just
 # before a drain answered it. The low-water mark stays so far behind the last look.
@@ -125,8 +126,4 @@ class Ticker:
     async def _sleep(self, pause: float, next_due_in: float | None) -> None:
         if next_due_in is not None:
             pause = min(pause, max(next_due_in, _LEAST_PAUSE))
-        try:
-            await asyncio.wait_for(self._woken.wait(), pause)
-        except TimeoutError:
-            return
-        self._woken.clear()
+        await rest(self._woken, pause)

@@ -58,6 +58,17 @@ def backoff(failures: int, base: float, cap: float) -> float:
     return random.uniform(0, min(cap, base * 2.0 ** min(failures, 30)))  # noqa: S311 - no secret
 
 
+async def rest(soon: asyncio.Event, seconds: float) -> None:
+    """Sleep for so long, or until `soon` is set, which this takes back."""
+    try:
+        async with asyncio.timeout(seconds):
+            await soon.wait()
+    except TimeoutError:
+        return
+    finally:
+        soon.clear()
+
+
 def describe(error: BaseException | None) -> str:
     """One line of an error for the log. Of libpq's texts only the first line, as later ones repeat hints."""
     if error is None:

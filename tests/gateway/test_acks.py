@@ -53,6 +53,22 @@ async def test_a_locked_mailbox_keeps_only_its_own_ack_waiting(serve: Serve, sen
     await _acked(sender, "ada", 2)
 
 
+async def test_who_leaves_and_comes_back_is_not_sent_again_what_was_acknowledged(
+    ada: Served, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acks_module, "FLUSH_SECONDS", 60.0)
+    sender.send("ada", times=3)
+    first, _ = await ada.hear("ada")
+    await first.seqs(3)
+    await ada.gateway.acks.flush()
+    await first.say(type="ack", seq=3)
+    await first.socket.close()
+    await _acked(sender, "ada", 3)
+    second, _ = await ada.hear("ada")
+    sender.send("ada")
+    assert await second.seqs(1) == [4]
+
+
 async def test_an_ack_does_not_reach_the_stream_of_one_made_anew(ada: Served, sender: Sender) -> None:
     sender.send("ada", times=3)
     generation = sender.value("select generation from notify.mailbox")

@@ -58,6 +58,12 @@ async def test_every_operation_explains_itself(api: httpx.AsyncClient) -> None:
             for content in response.get("content", {}).values():
                 free = "text/plain" in response["content"] or "openapi.json" in name
                 assert free or content["example"], (name, status)
+        for parameter in operation["parameters"]:
+            assert parameter["description"], (name, parameter["name"])
+    for name, schema in document["components"]["schemas"].items():
+        assert schema["description"], name
+        for field, property in schema.get("properties", {}).items():
+            assert property["description"], (name, field)
     for response in document["components"]["responses"].values():
         assert list(response["content"]) == ["application/problem+json"]
 

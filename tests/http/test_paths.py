@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from helpers.http import ADMIN_KEY, assert_problem, request, running
+from helpers.server import serving
 from notify.config import Settings
 from notify.http.app import create_app
 
@@ -53,8 +54,28 @@ async def test_unknown_path_and_method(api: httpx.AsyncClient) -> None:
     assert_problem(answer, 405, "method-not-allowed")
     assert set(answer.headers["allow"].split(", ")) == {"POST", "OPTIONS"}
     answer = await api.options("/api/notifications/7")
-    assert (answer.status_code, answer.headers["allow"]) == (204, "GET, OPTIONS, PATCH")
+    assert (answer.status_code, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS, PATCH")
     assert_problem(await api.get("/ws"), 426, "upgrade-required")
+
+
+async def test_head_is_get_without_its_body(api: httpx.AsyncClient) -> None:
+    for path in ("/health/live", "/api/notifications", "/nowhere"):
+        head, get = await api.head(path), await api.get(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        assert head.headers == get.headers
+    assert (await api.head("/api/notifications/schedule/")).status_code == 405
+
+
+def test_a_websocket_where_there_is_none_is_refused_as_a_request_would_be(settings: Settings) -> None:
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "x3JJHMbDL1EzLkh9GBhXDw==",
+    }
+    with serving(settings) as url:
+        for path in ("/nowhere", "/api/inbox"):
+            assert_problem(httpx.get(f"{url}{path}", headers=upgrade), 404, "not-found")
 
 
 async def test_id_in_the_path_may_need_encoding(api: httpx.AsyncClient) -> None:

@@ -11,6 +11,7 @@ gateway.py    puts it together
 """
 
 from notify.gateway.gateway import Gateway, Stats
+from notify.gateway.websocket import PATH as WEBSOCKET_PATH
 from notify.gateway.websocket import websocket_routes
 
-__all__ = ["Gateway", "Stats", "websocket_routes"]
+__all__ = ["WEBSOCKET_PATH", "Gateway", "Stats", "websocket_routes"]

@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 
 from notify.postgres.pool import Pool
 from notify.postgres.queries import many
+from notify.supervise import rest
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -43,6 +44,7 @@ class Acks:
         self._pool = pool
         self._pending: dict[Whose, int] = {}
         self._tries: dict[Whose, int] = {}
+        self._soon = asyncio.Event()
         self.written = 0
 
     def put(self, recipient: str, generation: int, seq: int) -> None:
@@ -52,10 +54,14 @@ class Acks:
             self._forget(next(iter(self._pending)))
         self._pending[whose] = max(seq, self._pending.get(whose, 0))
 
+    def hasten(self) -> None:
+        """Write soon: somebody has left, and may come back in a moment, to go on after what was acknowledged."""
+        self._soon.set()
+
     async def run(self) -> None:
         """Flush twice a second, until cancelled."""
         while True:
-            await asyncio.sleep(FLUSH_SECONDS)
+            await rest(self._soon, FLUSH_SECONDS)
             await self.flush()
 
     async def flush(self) -> None:

@@ -141,6 +141,7 @@ class Gateway:
         self._hub.remove(connection)
         if self._passes.pop(connection, None) is not None:
             self._sent += connection.sent
+            self.acks.hasten()
         self._left.set()
 
     async def _resync(self, moved: bool) -> None:

@@ -16,6 +16,7 @@ from notify.gateway.connection import Connection
 from notify.gateway.position import Position
 from notify.postgres.pool import Pool
 from notify.postgres.queries import many
+from notify.supervise import rest
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -65,17 +66,8 @@ class Lookout:
     async def run(self) -> None:
         """Look every `pause` seconds, until cancelled; at nothing while nobody is connected."""
         while True:
-            await self._rest()
+            await rest(self._soon, self._pause)
             await self.look(_GRACE_SECONDS)
-
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(self._pause):
-                await self._soon.wait()
-        except TimeoutError:
-            return
-        finally:
-            self._soon.clear()
 
     async def look(self, grace: float) -> None:
         """Compare once. Raises what the database raises."""

@@ -33,6 +33,8 @@ from notify.supervise import describe
 
 log = structlog.stdlib.get_logger(__name__)
 
+PATH = "/ws"
+
 Reading = Callable[[], Awaitable[Any]]
 _REFUSAL_SECONDS = 5.0
 # Sockets that came without a credential, beyond the limit for all: they are cheap, but not free.
@@ -78,7 +80,7 @@ def websocket_routes(gateway: Doorkeeping) -> list[ASGIRouteHandler]:
             raise HTTPException("this path speaks websocket", status_code=426, headers={"Upgrade": "websocket"})
         await endpoint.serve(scope, receive, send)
 
-    return [ASGIRouteHandler("/ws", copy_scope=False, name="websocket")(serve_websocket)]
+    return [ASGIRouteHandler(PATH, copy_scope=False, name="websocket")(serve_websocket)]
 
 
 class _Endpoint:

@@ -161,7 +161,8 @@ def _option_routes(handlers: Iterable[HTTPRouteHandler]) -> list[HTTPRouteHandle
     methods: dict[str, list[str]] = {}
     for handler in handlers:
         doc: Doc = handler.opt["doc"]
-        methods.setdefault(doc.path, ["OPTIONS"]).append(doc.method)
+        allowed = methods.setdefault(doc.path, ["OPTIONS"])
+        allowed += ["GET", "HEAD"] if doc.method == "GET" else [doc.method]
     return [_options(path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
 
 

@@ -1,13 +1,19 @@
-"""The outermost layer: paths as they were sent, headers of every answer, and how long it took."""
+"""The outermost layer: paths as they were sent, headers of every answer, and how long it took.
+
+HEAD is GET without its body. A websocket where none is served is refused as a request would be.
+"""
 
 from __future__ import annotations
 
 import time
 from urllib.parse import quote
 
+import msgspec
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from notify.gateway import WEBSOCKET_PATH
+from notify.http import problems
 from notify.http.metrics import Metrics
 
 # Answers are for one caller only, and never a page.
@@ -24,24 +30,43 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request; websockets pass through."""
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] == ScopeType.HTTP:
+            await self._serve(scope, receive, send)
+        elif scope["path"].rstrip("/") == WEBSOCKET_PATH:
             await self._app(scope, receive, send)
-            return
+        else:
+            await _refuse_websocket(receive, send)
+
+    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
         status = 500
+        method = scope["method"]
+        bare = method == "HEAD"
+        if bare:
+            scope["method"] = "GET"
 
         async def send_on(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *_HEADERS]
+            elif message["type"] == "http.response.body" and bare:
+                message["body"] = b""
             await send(message)
 
         scope["path"] = _raw_path(scope)
         try:
             await self._app(scope, receive, send_on)
         finally:
-            self._metrics.observe(scope["method"], _route(scope), status, time.monotonic() - started)
+            self._metrics.observe(method, _route(scope), status, time.monotonic() - started)
+
+
+async def _refuse_websocket(receive: Receive, send: Send) -> None:
+    await receive()
+    headers = [(b"content-type", problems.MEDIA_TYPE.encode()), *_HEADERS]
+    body = msgspec.json.encode(problems.no_such_path())
+    await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
 
 
 def _raw_path(scope: Scope) -> str:

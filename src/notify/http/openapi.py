@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from notify.http import examples, problems
+from notify.http import examples, problems, words
 from notify.http.bodies import MOST_ID
 from notify.http.idempotency import HEADER, MOST_CHARS, REPLAYED
 from notify.http.problems import Problem
@@ -26,6 +26,7 @@ _PROBLEM_TEXTS = {
     409: "The status forbids this (`notification_status`), or a request with the same Idempotency-Key is in flight.",
     413: "The body is too large. Nothing was written.",
     415: "The body is not declared as JSON.",
+    429: "Too many requests are waiting already.",
     422: "The Idempotency-Key was used for another request.",
     500: "A defect on our side.",
     503: "Not now: the database is out of reach, or another transaction holds what this one needs.",
@@ -106,7 +107,7 @@ def _responses(doc: Doc) -> dict[str, Any]:
 def _errors(doc: Doc) -> list[int]:
     statuses = set(doc.errors)
     if doc.access != "public":
-        statuses |= {401, 403, 503}
+        statuses |= {401, 403, 429, 503}
     if doc.body is not None:
         statuses |= {413, 415}
     if doc.idempotent:
@@ -129,7 +130,7 @@ def _good(doc: Doc, status: int, kind: Any) -> dict[str, Any]:
 
 
 def _problem(status: int) -> dict[str, Any]:
-    headers = {401: "WWW-Authenticate", 503: "Retry-After"}
+    headers = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
     response: dict[str, Any] = {
         "description": _PROBLEM_TEXTS[status],
         "content": {problems.MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}},
@@ -155,7 +156,8 @@ def _path_parameters(doc: Doc) -> list[dict[str, Any]]:
     example: Any = 1
     if doc.tag == "recipients":
         schema, example = {"type": "string", **_text_schema()}, "ada"
-    return [{"name": "id", "in": "path", "required": True, "schema": schema, "example": example}]
+    said = f"Which of the {doc.tag}."
+    return [{"name": "id", "in": "path", "required": True, "description": said, "schema": schema, "example": example}]
 
 
 def _text_schema() -> dict[str, Any]:
@@ -207,4 +209,5 @@ def _schemas(docs: Iterable[Doc]) -> Mapping[str, Any]:
     _, components = msgspec.json.schema_components(list(dict.fromkeys(kinds)), ref_template=_REF)
     # At least one of its members: the struct cannot say so.
     components["ReadRequest"]["minProperties"] = 1
+    words.explain(components)
     return components

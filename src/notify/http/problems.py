@@ -106,6 +106,12 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     return respond(problem, error.headers)
 
 
+def no_such_path() -> Problem:
+    """What answers where nothing is served."""
+    slug, title, detail = _FRAMEWORK[404]
+    return Problem(type=TYPE + slug, title=title, status=404, detail=detail)
+
+
 def on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A defect: logged with its trace, and nothing of it told."""
     log.error("request_failed", method=request.scope["method"], path=request.scope["path"], exc_info=error)
