@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.conftest import Sender, Serve, Served
+from gateway.conftest import Sender, Served
 from helpers.wait import until_async
 from notify.config import Settings
 from notify.gateway import lookout, stream
@@ -118,22 +118,6 @@ async def test_it_ends_though_a_cancellation_is_lost(ada: Served, monkeypatch: p
     assert lost.is_set()
     assert connection._task is not None
     assert connection._task.done()
-
-
-async def test_an_error_of_the_servers_own_is_1011(
-    serve: Serve, sender: Sender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sender.register("ada")
-    served = await serve()
-
-    async def broken(*args: Any) -> Any:
-        raise RuntimeError("broken")
-
-    monkeypatch.setattr(served.gateway.stream, "page", broken)
-    client = await served.open(credential=await served.token("ada"))
-    code, frames = await client.closed()
-    assert code == 1011
-    assert "broken" not in str(frames)
 
 
 async def test_a_batch_that_vanishes_between_its_row_and_its_content(

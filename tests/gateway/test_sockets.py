@@ -267,32 +267,6 @@ async def test_restart_closes_all_with_1012(ada: Served, sender: Sender) -> None
     assert (await (await ada.open("", await ada.token("ada"))).closed())[0] == 1012
 
 
-async def test_no_database_no_hello(serve: Serve, sender: Sender) -> None:
-    sender.register("ada")
-    served = await serve()
-    token = await served.token("ada")
-    sender.db.execute("alter table notify.mailbox rename to mislaid")
-    assert await _refused(await served.open("", token)) == (1013, "unavailable")
-    sender.db.execute("alter table notify.mislaid rename to mailbox")
-    await (await served.open("", token)).expect("hello")
-
-
-async def test_live_sockets_outlive_a_broken_database(serve: Serve, sender: Sender) -> None:
-    sender.register("ada")
-    served = await serve()
-    client, _ = await served.hear("ada")
-    await served.idle()
-    sender.send("ada", times=2, signal=False)
-    sender.db.execute("alter table notify.batch rename to mislaid")
-
-    async def behind() -> bool:
-        return any(c.position.behind for c in served.gateway._hub)
-
-    await until_async(behind)
-    sender.db.execute("alter table notify.mislaid rename to batch")
-    assert await client.seqs(2) == [1, 2]
-
-
 async def test_a_client_that_vanishes_leaves_nothing(ada: Served) -> None:
     client, _ = await ada.hear("ada")
     client.socket.transport.abort()

@@ -115,11 +115,16 @@ class _Endpoint:
         try:
             await transmit(send, {"type": "websocket.accept", "subprotocol": request.subprotocol(scope), "headers": []})
             return await self._admit(scope, receive, send)
+        except (_Refused, Gone):
+            raise
         except NotifyError as error:
             raise _Refused(closing.because(error)) from error
         except psycopg.Error as error:
             log.warning("credential not checked", error=describe(error))
             raise _Refused(closing.UNAVAILABLE) from error
+        except Exception as error:
+            log.exception("socket not admitted")
+            raise _Refused(closing.FAILED) from error
 
     async def _admit(self, scope: Any, receive: Reading, send: Sender) -> Connection:
         gateway = self._gateway
@@ -172,13 +177,20 @@ class _Endpoint:
                     connection.close(closing.TOO_MANY_FAULTS)
 
     async def _obey(self, connection: Connection, message: Auth | Ack) -> None:
+        """Do what one message says. Raises NotifyError for what is the client's fault, and _Refused."""
         if connection.is_closing:
             return
-        match message:
-            case Ack(seq):
-                self._gateway.acks.put(connection.recipient, connection.position.generation, seq)
-            case Auth(token):
-                await self._renew(connection, token)
+        try:
+            match message:
+                case Ack(seq):
+                    self._gateway.acks.put(connection.recipient, connection.position.generation, seq)
+                case Auth(token):
+                    await self._renew(connection, token)
+        except (_Refused, NotifyError):
+            raise
+        except Exception as error:
+            log.exception("message not obeyed", recipient=connection.recipient)
+            raise _Refused(closing.FAILED) from error
 
     async def _renew(self, connection: Connection, token: str) -> None:
         try:
