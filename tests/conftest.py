@@ -11,11 +11,13 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
 from pytest_postgresql.executors import NoopExecutor
@@ -84,6 +86,16 @@ def bare_dsn(server: Embedded, bare_database: Db) -> str:
     return server.dsn(bare_database.info.dbname)
 
 
+@pytest.fixture(scope="module")
+def shared_dsn(server: Embedded, template: NoopExecutor) -> Iterator[str]:
+    """A migrated database for the whole module."""
+    name = sql.Identifier("shared")
+    with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {} template {}").format(name, sql.Identifier(template.template_dbname)))
+        yield server.dsn("shared")
+        admin.execute(sql.SQL("drop database {} with (force)").format(name))
+
+
 @pytest.fixture
 def connect(dsn: str) -> Iterator[Connect]:
     """Opens configured connections to the test's database, `connect(autocommit=True)`; closed afterwards."""
@@ -102,6 +114,25 @@ def connect(dsn: str) -> Iterator[Connect]:
 def db(connect: Connect) -> Db:
     """A configured autocommit connection to the test's database."""
     return connect()
+
+
+@pytest.fixture
+def holder(connect: Connect) -> Db:
+    """A session that does or locks something and does not commit yet."""
+    return connect(autocommit=False, name="holder")
+
+
+@pytest.fixture
+def second(connect: Connect) -> Db:
+    """One more session."""
+    return connect(name="second")
+
+
+@pytest.fixture
+def background() -> Iterator[ThreadPoolExecutor]:
+    """Threads for what waits for a lock; `lock_timeout` bounds how long they may."""
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
 
 
 @pytest.fixture

@@ -5,25 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg import sql
-from pytest_postgresql.executors import NoopExecutor
 
 from client.either import KINDS, Either
 from helpers.rows import Db, add_recipients
 from notify.postgres.connection import connect_sync
-from notify.postgres.embedded import Embedded
-
-
-@pytest.fixture(scope="module")
-def shared_dsn(server: Embedded, template: NoopExecutor) -> Iterator[str]:
-    """A migrated database for the whole module."""
-    name = sql.Identifier("client")
-    with psycopg.connect(server.dsn("postgres"), autocommit=True) as admin:
-        admin.execute(sql.SQL("create database {} template {}").format(name, sql.Identifier(template.template_dbname)))
-        yield server.dsn("client")
-        admin.execute(sql.SQL("drop database {} with (force)").format(name))
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from psycopg import AsyncConnection, sql
 
-from conftest import Connect
 from helpers.rows import Db, add_recipients
 from notify.config import Settings
 from notify.postgres.pool import connect as connect_async
@@ -32,18 +30,6 @@ async def conn(settings: Settings) -> AsyncIterator[AsyncConnection[Any]]:
 @pytest.fixture(autouse=True)
 def people(db: Db) -> None:
     add_recipients(db, "ada", "bob")
-
-
-@pytest.fixture
-def holder(connect: Connect) -> Db:
-    """A session that locks something and does not commit yet."""
-    return connect(autocommit=False, name="holder")
-
-
-@pytest.fixture
-def background() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(4) as pool:
-        yield pool
 
 
 @pytest.fixture

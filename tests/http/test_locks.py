@@ -23,12 +23,6 @@ _PATH = "/api/notifications/schedule/"
 
 
 @pytest.fixture
-def holder(connect: Connect) -> Db:
-    """A session that holds something and does not commit yet."""
-    return connect(autocommit=False, name="holder")
-
-
-@pytest.fixture
 async def posted() -> AsyncIterator[list[asyncio.Task[httpx.Response]]]:
     """Requests under way; whatever a test left waiting is ended."""
     tasks: list[asyncio.Task[httpx.Response]] = []

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -16,9 +15,9 @@ from hypothesis.stateful import (
     invariant,
     multiple,
     rule,
-    run_state_machine_as_test,
 )
 
+from helpers import machine
 from helpers.rows import call_one, drain, move_clock, one, rows, soon
 from notify import NotificationScheduler
 from notify.errors import InvalidValue
@@ -201,14 +200,4 @@ class Lives(RuleBasedStateMachine):
 
 
 def test_a_notification_stands_where_its_life_has_led(shared_dsn: str) -> None:
-    run_state_machine_as_test(
-        cast(type[Lives], lambda: Lives(shared_dsn)),
-        settings=settings(
-            max_examples=40,
-            stateful_step_count=40,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    machine.run(lambda: Lives(shared_dsn), examples=40)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import psycopg
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -14,9 +13,9 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
+from helpers import machine
 from helpers.rows import Db, ack, call, column, move_clock, rows, schedule, soon
 from notify.postgres.connection import connect_sync
 
@@ -136,14 +135,4 @@ class Mailboxes(RuleBasedStateMachine):
 
 
 def test_mailboxes_are_exact_at_all_times(shared_dsn: str) -> None:
-    run_state_machine_as_test(
-        cast(type[Mailboxes], lambda: Mailboxes(shared_dsn)),
-        settings=settings(
-            max_examples=50,
-            stateful_step_count=40,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    machine.run(lambda: Mailboxes(shared_dsn), examples=50)

@@ -30,18 +30,6 @@ def people(db: Db) -> None:
     add_recipients(db, "ada", "bob")
 
 
-@pytest.fixture
-def holder(connect: Connect) -> Db:
-    """A session that does something and does not commit yet."""
-    return connect(autocommit=False, name="holder")
-
-
-@pytest.fixture
-def second(connect: Connect) -> Db:
-    """One more session."""
-    return connect(name="second")
-
-
 def test_two_drains_on_the_same_recipient_leave_no_hole(db: Db, holder: Db) -> None:
     ids = [schedule_ids(db, "ada")[0] for _ in range(4)]
     assert drain(holder, p_max=2)["sent"] == 2

@@ -30,11 +30,6 @@ def people(db: Db) -> None:
     add_recipients(db, "ada", "bob")
 
 
-@pytest.fixture
-def holder(connect: Connect) -> Db:
-    return connect(autocommit=False, name="holder")
-
-
 def _delete_old(db: Db, age: str = "30 days", most: int = 100) -> tuple[int, int]:
     done = call_one(db, "delete_old", p_older_than=age, p_max=most)
     return (done["deleted"], done["batches"])

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from conftest import Connect
 from helpers import wait
 from helpers.rows import (
     Db,
@@ -34,16 +33,6 @@ def five(db: Db) -> list[int]:
     ids = [schedule_ids(db, "ada")[0] for _ in range(5)]
     drain(db)
     return ids
-
-
-@pytest.fixture
-def holder(connect: Connect) -> Db:
-    return connect(autocommit=False, name="holder")
-
-
-@pytest.fixture
-def second(connect: Connect) -> Db:
-    return connect(name="second")
 
 
 def _read(db: Db, ids: list[int] | None = None, up_to: int | None = None, recipient: str = "ada") -> tuple[Any, ...]:
