@@ -102,14 +102,19 @@ async def test_one_that_comes_during_a_write_is_kept(
     await _acked(sender, "ada", 5)
 
 
-async def test_acks_of_nobody_are_given_up(serve: Serve) -> None:
+async def test_acks_of_nobody_are_given_up_after_a_time_however_often_they_are_tried(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     served = await serve(working=False)
     acks = served.gateway.acks
     acks.put("nobody", 1, 5)
-    for _ in range(121):
-        assert acks._pending
+    for _ in range(200):
         await acks.flush()
+    assert acks._pending
+    monkeypatch.setattr(acks_module, "_TRY_SECONDS", 0.0)
+    await acks.flush()
     assert not acks._pending
+    assert not acks._trying_since
 
 
 async def test_those_who_wait_are_bounded(serve: Serve) -> None:

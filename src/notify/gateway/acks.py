@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import structlog
@@ -16,8 +17,8 @@ log = structlog.stdlib.get_logger(__name__)
 
 FLUSH_SECONDS = 0.5
 _SLICE = 1000
-# A mailbox that stays locked or is gone: after a minute of tries its ack is given up, which costs a repetition.
-_TRIES = 120
+# A mailbox that stays locked or is gone: after so long its ack is given up, which costs a repetition.
+_TRY_SECONDS = 60.0
 _PENDING_MAX = 100_000
 
 
@@ -43,7 +44,7 @@ class Acks:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._pending: dict[Whose, int] = {}
-        self._tries: dict[Whose, int] = {}
+        self._trying_since: dict[Whose, float] = {}
         self._soon = asyncio.Event()
         self.written = 0
 
@@ -79,18 +80,19 @@ class Acks:
             if whose[0] in handled:
                 self._settle(whose, seq)
             else:
-                self._count(whose)
+                self._bear(whose)
 
     def _settle(self, whose: Whose, seq: int) -> None:
         if self._pending.get(whose, 0) <= seq:  # a higher one may have come meanwhile
             self._forget(whose)
 
-    def _count(self, whose: Whose) -> None:
-        self._tries[whose] = self._tries.get(whose, 0) + 1
-        if self._tries[whose] > _TRIES:
+    def _bear(self, whose: Whose) -> None:
+        # By time, as tries come at any pace: each one who leaves asks for another.
+        now = time.monotonic()
+        if now - self._trying_since.setdefault(whose, now) >= _TRY_SECONDS:
             log.warning("ack given up", recipient=whose[0])
             self._forget(whose)
 
     def _forget(self, whose: Whose) -> None:
         self._pending.pop(whose, None)
-        self._tries.pop(whose, None)
+        self._trying_since.pop(whose, None)
