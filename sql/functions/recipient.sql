@@ -134,6 +134,7 @@ comment on function notify.upsert_recipient(text, text, text, jsonb, jsonb) is
 create or replace function notify.hold_recipient(p_id text) returns boolean
 language plpgsql as $$
 begin
+  perform from notify.recipient r where r.id = p_id for update nowait;
   -- The mailbox first, against the order of all others, as from then on no notification can be added; nothing is waited for.
   perform from notify.mailbox m where m.recipient = p_id for update nowait;
   perform from notify.notification n where n.recipient = p_id order by n.id for update nowait;
@@ -143,7 +144,7 @@ exception when lock_not_available then
 end
 $$;
 comment on function notify.hold_recipient(text) is
-  'Locks a recipient''s mailbox and all notifications, or, where another session holds any of them, nothing: false. Who asks may thus try again without keeping anybody waiting meanwhile.';
+  'Locks a recipient with mailbox and all notifications, or, where another session holds any of them, nothing: false. Who asks may thus try again without keeping anybody waiting meanwhile.';
 
 create or replace function notify.delete_recipient(id text) returns boolean
 language plpgsql as $$

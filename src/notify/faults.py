@@ -22,7 +22,9 @@ log = structlog.get_logger("notify.faults")
 
 # How long a row is left alone, and how many of them.
 _QUARANTINE_SECONDS = 60.0
-_MOST_QUARANTINED = 1000
+_MOST_QUARANTINED = 10_000
+# A row that failed so long ago is judged anew.
+_FORGOTTEN_SECONDS = 600.0
 # So many single rows may fail, and none go out, before the rest of a chunk is left for the next pass.
 _MOST_FAULTS = 100
 # Connection, resources, operator, system, rollback, lock and schema errors: no single row is at fault.
@@ -41,20 +43,19 @@ class Quarantine:
         self._held: dict[int, _Held] = {}
 
     def add(self, id: int) -> None:
-        """Leave it alone from now on."""
-        self._held.pop(id, None)
-        while len(self._held) >= _MOST_QUARANTINED:
-            self._held.pop(next(iter(self._held)))
-        self._held[id] = _Held(time.monotonic() + _QUARANTINE_SECONDS)
+        """Leave it alone from now on; not when full, as that would set another one free."""
+        if not self.full:
+            self._held[id] = _Held(time.monotonic() + _QUARANTINE_SECONDS)
 
     @property
     def full(self) -> bool:
-        """Whether one more would set the oldest of them free."""
+        """Whether no more can be left alone."""
         return len(self.ids()) >= _MOST_QUARANTINED
 
     def ids(self) -> list[int]:
         """Those to be left alone now."""
         now = time.monotonic()
+        self._held = {id: held for id, held in self._held.items() if held.until + _FORGOTTEN_SECONDS > now}
         return [id for id, held in self._held.items() if held.until > now]
 
     def others_went(self) -> None:
@@ -91,11 +92,16 @@ async def isolate(connection: AsyncConnection[Any], ids: list[int], quarantine: 
     await _halve(connection, ids, faults, total, went)
     if total.went > went:
         quarantine.others_went()
-    for fault in faults:
-        if total.went > went or quarantine.is_guilty(fault.id):
-            await _park(connection, fault, quarantine, total)
-        else:
-            _leave(fault, quarantine)
+    guilty = [fault for fault in faults if total.went > went or quarantine.is_guilty(fault.id)]
+    left = [fault for fault in faults if fault not in guilty]
+    for fault in guilty:
+        if not await _park(connection, fault, quarantine, total):
+            left.append(fault)
+    for fault in left:
+        quarantine.add(fault.id)
+    if left:
+        first = left[0]
+        log.error("notifications fail; left alone for a minute", count=len(left), id=first.id, reason=first.reason)
 
 
 async def park(connection: AsyncConnection[Any], id: int, reason: str) -> bool:
@@ -127,21 +133,15 @@ async def _halve(
         await _halve(connection, ids[middle:], faults, total, went)
 
 
-async def _park(connection: AsyncConnection[Any], fault: _Fault, quarantine: Quarantine, total: Pass) -> None:
+async def _park(connection: AsyncConnection[Any], fault: _Fault, quarantine: Quarantine, total: Pass) -> bool:
+    """Park it; False if even that fails."""
     try:
         await park(connection, fault.id, fault.reason)
     except (psycopg.Error, NotifyError) as error:
         if is_passing(error):
             raise
-        _leave(fault, quarantine)
-        return
+        return False
     quarantine.forget(fault.id)
     total.parked += 1
     log.error("notification parked as faulty", id=fault.id, reason=fault.reason)
-
-
-def _leave(fault: _Fault, quarantine: Quarantine) -> None:
-    quarantine.add(fault.id)
-    log.error(
-        "a notification can be neither sent nor parked; left alone for a minute", id=fault.id, reason=fault.reason
-    )
+    return True

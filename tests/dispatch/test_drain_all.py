@@ -223,6 +223,26 @@ async def test_a_fault_of_everything_is_not_tried_row_by_row(
     assert value(db, "select last_value from notify.tries") < 12
 
 
+async def test_many_faulty_rows_ahead_of_a_good_one(conn: Conn, db: Db, spoil: Spoil) -> None:
+    bad = [id for _ in range(150) for id in schedule_ids(db, "ada", "bob", priority="urgent")]
+    (good,) = schedule_ids(db, "ada")
+    spoil(*bad)
+    quarantine = Quarantine()
+    passes = [await _all(conn, quarantine) for _ in range(5)]
+    assert [done.sent for done in passes] == [0, 0, 0, 1, 0]
+    assert statuses(db, [good]) == ["sent"]
+    assert passes[-1].parked == 0
+    assert len(quarantine.ids()) == 300
+
+
+async def test_a_full_quarantine_sets_nobody_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "_MOST_QUARANTINED", 2)
+    quarantine = Quarantine()
+    for id in (1, 2, 3):
+        quarantine.add(id)
+    assert quarantine.ids() == [1, 2]
+
+
 async def test_without_the_channels_name_it_sends_without_signals(conn: Conn, db: Db) -> None:
     ids = schedule_ids(db, "ada", "bob")
     db.execute("delete from notify.secret where name = 'signal_channel'")

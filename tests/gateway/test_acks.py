@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -67,6 +68,22 @@ async def test_who_leaves_and_comes_back_is_not_sent_again_what_was_acknowledged
     second, _ = await ada.hear("ada")
     sender.send("ada")
     assert await second.seqs(1) == [4]
+
+
+async def test_one_that_comes_before_hello_counts(ada: Served, sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    sender.send("ada", times=3)
+    page, go = ada.gateway.stream.page, asyncio.Event()
+
+    async def held(*args: Any) -> Any:
+        await go.wait()
+        return await page(*args)
+
+    monkeypatch.setattr(ada.gateway.stream, "page", held)
+    client = await ada.open("since=now", await ada.token("ada"))
+    await client.say(type="ack", seq=3)
+    go.set()
+    await client.expect("hello")
+    await _acked(sender, "ada", 3)
 
 
 async def test_an_ack_does_not_reach_the_stream_of_one_made_anew(ada: Served, sender: Sender) -> None:

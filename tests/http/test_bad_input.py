@@ -58,7 +58,7 @@ BAD: list[Any] = [
     ("time_zone", [{"id": 1, "time_zone": "Europe/Atlantis"}], "invalid-value", "IANA"),
     ("locale", [{"id": 1, "locale": "not a locale"}], "invalid-value", "language tag"),
     ("addresses", [{"id": 1, "addresses": {"email": "x" * 16_384}}], "limit-exceeded", "16384"),
-    ("recipients[0].addresses[...]", [{"id": 1, "addresses": {"email": 7}}], "invalid-value", "int"),
+    ("recipients[0].addresses[...]", [{"id": 1, "addresses": {"email": 7}}], "invalid-value", "text or an object"),
     # content
     ("title", "", "invalid-value", "empty"),
     ("title", "x" * 201, "limit-exceeded", "200"),

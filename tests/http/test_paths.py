@@ -66,6 +66,17 @@ async def test_head_is_get_without_its_body(api: httpx.AsyncClient) -> None:
     assert (await api.head("/api/notifications/schedule/")).status_code == 405
 
 
+def test_a_connection_goes_on_after_a_head(settings: Settings) -> None:
+    with serving(settings) as url, httpx.Client(base_url=url) as client:
+        for _ in range(3):
+            assert client.head("/health/live").status_code == 200
+        answer = client.get("/health/live")
+        assert answer.json() == {"status": "live"}
+        assert answer.extensions["network_stream"].get_extra_info("client_addr") == client.head(
+            "/health/live"
+        ).extensions["network_stream"].get_extra_info("client_addr")
+
+
 def test_a_websocket_where_there_is_none_is_refused_as_a_request_would_be(settings: Settings) -> None:
     upgrade = {
         "Connection": "Upgrade",

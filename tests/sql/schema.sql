@@ -132,7 +132,7 @@ CREATE FUNCTION notify.hold_recipient(p_id text) RETURNS boolean
     LANGUAGE plpgsql
     AS …;
 
-COMMENT ON FUNCTION notify.hold_recipient(p_id text) IS 'Locks a recipient''s mailbox and all notifications, or, where another session holds any of them, nothing: false. Who asks may thus try again without keeping anybody waiting meanwhile.';
+COMMENT ON FUNCTION notify.hold_recipient(p_id text) IS 'Locks a recipient with mailbox and all notifications, or, where another session holds any of them, nothing: false. Who asks may thus try again without keeping anybody waiting meanwhile.';
 
 CREATE FUNCTION notify.idempotency_begin(p_owner text, p_key text, p_request_hash bytea) RETURNS jsonb
     LANGUAGE plpgsql

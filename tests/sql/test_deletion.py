@@ -68,6 +68,19 @@ def test_one_that_came_meanwhile_and_is_being_sent(
     assert deletion.result() == {"delete_recipient": True}
 
 
+def test_a_caller_who_changes_the_recipient_and_then_notifies(
+    db: Db, caller: Db, deleter: Db, background: ThreadPoolExecutor
+) -> None:
+    caller.execute("select notify.upsert_recipient('ada', locale => 'fr')")
+    deletion = background.submit(call_one, deleter, "delete_recipient", id="ada")
+    wait.asleep(db, deleter.info.backend_pid)
+    db.execute("set lock_timeout to '1s'")
+    schedule_ids(db, "ada", scheduled_at=soon(db))
+    schedule_ids(caller, "ada", scheduled_at=soon(db))
+    caller.commit()
+    assert deletion.result() == {"delete_recipient": True}
+
+
 def test_a_drain_that_has_some_of_it(db: Db, caller: Db, deleter: Db, background: ThreadPoolExecutor) -> None:
     schedule_ids(db, "ada", "bob")
     assert drain(caller)["sent"] == 2

@@ -16,6 +16,7 @@ from notify.supervise import rest
 log = structlog.stdlib.get_logger(__name__)
 
 FLUSH_SECONDS = 0.5
+_LEAST_SECONDS = 0.02
 _SLICE = 1000
 # A mailbox that stays locked or is gone: after so long its ack is given up, which costs a repetition.
 _TRY_SECONDS = 60.0
@@ -64,6 +65,7 @@ class Acks:
         while True:
             await rest(self._soon, FLUSH_SECONDS)
             await self.flush()
+            await asyncio.sleep(_LEAST_SECONDS)  # a crowd that leaves is written together
 
     async def flush(self) -> None:
         """Write what waits, once. What was not handled, or raced with an error, waits for the next time."""

@@ -47,6 +47,7 @@ class Connection:
         "_stream",
         "_task",
         "_writing_since",
+        "greeted",
         "position",
         "recipient",
         "sent",
@@ -64,6 +65,8 @@ class Connection:
     ) -> None:
         self.recipient = recipient
         self.position = Position()
+        self.greeted = asyncio.Event()
+        """Set when it is known which stream this is, or when the end has come before that."""
         self.sent = 0
         self.was_cut_off = False
         self._cursor = cursor
@@ -148,6 +151,8 @@ class Connection:
         except Exception:
             log.exception("connection failed", recipient=self.recipient)
             self._closing = closing.FAILED
+        finally:
+            self.greeted.set()
         await self._farewell()
 
     async def _serve(self) -> None:
@@ -168,7 +173,9 @@ class Connection:
             return
         box = page.box
         await self._write(frames.encode(frames.Hello(self.recipient, box.epoch, box.last_seq, box.unread)))
-        if self.position.begin(self._cursor, box, self._settings.replay_limit):
+        goes_on = self.position.begin(self._cursor, box, self._settings.replay_limit)
+        self.greeted.set()
+        if goes_on:
             await self._replay(page)
         else:
             await self._reset(box)

@@ -183,6 +183,7 @@ class _Endpoint:
         try:
             match message:
                 case Ack(seq):
+                    await connection.greeted.wait()
                     self._gateway.acks.put(connection.recipient, connection.position.generation, seq)
                 case Auth(token):
                     await self._renew(connection, token)

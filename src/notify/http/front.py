@@ -6,6 +6,7 @@ HEAD is GET without its body. A websocket where none is served is refused as a r
 from __future__ import annotations
 
 import time
+from typing import cast
 from urllib.parse import quote
 
 import msgspec
@@ -42,8 +43,8 @@ class Front:
         status = 500
         method = scope["method"]
         bare = method == "HEAD"
-        if bare:
-            scope["method"] = "GET"
+        # A copy: the server keeps its own, to know what it was asked for.
+        inner = cast(HTTPScope, {**scope, "method": "GET" if bare else method, "path": _raw_path(scope)})
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -54,11 +55,10 @@ class Front:
                 message["body"] = b""
             await send(message)
 
-        scope["path"] = _raw_path(scope)
         try:
-            await self._app(scope, receive, send_on)
+            await self._app(inner, receive, send_on)
         finally:
-            self._metrics.observe(method, _route(scope), status, time.monotonic() - started)
+            self._metrics.observe(method, _route(inner), status, time.monotonic() - started)
 
 
 async def _refuse_websocket(receive: Receive, send: Send) -> None:

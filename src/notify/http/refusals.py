@@ -55,6 +55,10 @@ def _reason(message: str, field: str, kind: type[Any]) -> str:
         return "must be a time such as 2030-12-28T10:00:00Z"
     if message.startswith("Invalid enum value"):
         return "must be one of " + ", ".join(_allowed(kind, field))
+    if "matching regex" in message:
+        return "must be an email address" if field.endswith("email") else "has a form that is not accepted here"
+    if message.startswith("Expected `str | object`"):
+        return "must be a text or an object"
     return message[:1].lower() + message[1:].replace("`", "")
 
 
