@@ -92,10 +92,10 @@ async def isolate(connection: AsyncConnection[Any], ids: list[int], quarantine: 
     await _halve(connection, ids, faults, total, went)
     if total.went > went:
         quarantine.others_went()
-    guilty = [fault for fault in faults if total.went > went or quarantine.is_guilty(fault.id)]
-    left = [fault for fault in faults if fault not in guilty]
-    for fault in guilty:
-        if not await _park(connection, fault, quarantine, total):
+    left: list[_Fault] = []
+    for fault in faults:
+        is_its_own = total.went > went or quarantine.is_guilty(fault.id)
+        if not (is_its_own and await _park(connection, fault, quarantine, total)):
             left.append(fault)
     for fault in left:
         quarantine.add(fault.id)
