@@ -29,6 +29,7 @@ _MOST_BEHIND = timedelta(minutes=1)
 # The first pause after something was sent; it doubles up to tick_seconds. What comes in a burst has company.
 _FIRST_PAUSE = 0.01
 _LEAST_PAUSE = 0.001
+_CHUNK_SECONDS = 10.0
 # Locked mailboxes that one pass steps around. Beyond, the pass ends and the next one starts anew.
 _MOST_AVOIDED = 10_000
 
@@ -114,8 +115,8 @@ class Ticker:
         mark: datetime | None = None
         pause = _FIRST_PAUSE
         while True:
-            # A drain statement may take as long as its timeout, and is not dead meanwhile.
-            self._alive_until = time.monotonic() + self._settings.statement_timeout
+            # A chunk may take a while, and the ticker is not dead meanwhile; one that takes longer hangs.
+            self._alive_until = time.monotonic() + _CHUNK_SECONDS
             done = await drain_all(connection, self.quarantine, max_rows=self._settings.drain_chunk, due_from=mark)
             mark = _next_mark(mark, done)
             self._alive_until = time.monotonic() + 1.0 + 2 * self._settings.tick_seconds

@@ -1,7 +1,8 @@
 """A chunk that fails: halved down to the rows at fault, so that they stop nobody else.
 
-A row is parked (`failed`, with its reason) only where others go out: then the fault is its own. Where nothing goes
-out, the fault may be everything's, and what is due must not be lost to it; such rows are left alone for a minute.
+A row that fails is left alone for half a minute, since the fault may pass. It is parked (`failed`, with its reason) when
+it fails again and others went out meanwhile: then the fault is its own, and stays. Where nothing goes out, the fault may
+be everything's, and what is due must not be lost to it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from notify.postgres.queries import one
 log = structlog.get_logger("notify.faults")
 
 # How long a row is left alone, and how many of them.
-_QUARANTINE_SECONDS = 60.0
+_QUARANTINE_SECONDS = 30.0
 _MOST_QUARANTINED = 10_000
 # A row that failed so long ago is judged anew.
 _FORGOTTEN_SECONDS = 600.0
@@ -33,7 +34,7 @@ _PASSING = ("08", "53", "57", "58", "40", "55", "25", "42", "XX")
 
 class _Held(msgspec.Struct):
     until: float
-    others_went: bool = False
+    others_went: bool
 
 
 class Quarantine:
@@ -42,10 +43,10 @@ class Quarantine:
     def __init__(self) -> None:
         self._held: dict[int, _Held] = {}
 
-    def add(self, id: int) -> None:
+    def add(self, id: int, *, others_went: bool) -> None:
         """Leave it alone from now on; not when full, as that would set another one free."""
         if not self.full:
-            self._held[id] = _Held(time.monotonic() + _QUARANTINE_SECONDS)
+            self._held[id] = _Held(time.monotonic() + _QUARANTINE_SECONDS, others_went)
 
     @property
     def full(self) -> bool:
@@ -64,7 +65,7 @@ class Quarantine:
             held.others_went = True
 
     def is_guilty(self, id: int) -> bool:
-        """Whether it failed before, and others were sent since."""
+        """Whether it failed before, and others were sent beside it or since."""
         held = self._held.get(id)
         return held is not None and held.others_went
 
@@ -83,25 +84,25 @@ class _Fault(msgspec.Struct, frozen=True):
 
 
 async def isolate(connection: AsyncConnection[Any], ids: list[int], quarantine: Quarantine, total: Pass) -> None:
-    """Send these rows in halves; what fails alone is parked, or left alone where nothing goes out.
+    """Send these rows in halves; what fails alone is left alone for a while, or parked if it did so before.
 
     Raises the psycopg.Error of what is no row's fault.
     """
     went = total.went
     faults: list[_Fault] = []
     await _halve(connection, ids, faults, total, went)
-    if total.went > went:
+    others_went = total.went > went
+    if others_went:
         quarantine.others_went()
     left: list[_Fault] = []
     for fault in faults:
-        is_its_own = total.went > went or quarantine.is_guilty(fault.id)
-        if not (is_its_own and await _park(connection, fault, quarantine, total)):
+        if not (quarantine.is_guilty(fault.id) and await _park(connection, fault, quarantine, total)):
             left.append(fault)
     for fault in left:
-        quarantine.add(fault.id)
+        quarantine.add(fault.id, others_went=others_went)
     if left:
         first = left[0]
-        log.error("notifications fail; left alone for a minute", count=len(left), id=first.id, reason=first.reason)
+        log.error("notifications fail; left alone for a while", count=len(left), id=first.id, reason=first.reason)
 
 
 async def park(connection: AsyncConnection[Any], id: int, reason: str) -> bool:

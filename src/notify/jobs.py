@@ -22,13 +22,15 @@ from notify.config import Settings
 from notify.dispatch import Ticker
 from notify.errors import InvalidValue
 from notify.faults import Quarantine
-from notify.postgres.pool import Pool, configure, connect, conninfo
+from notify.postgres.bounded import AsyncBoundedConnection
+from notify.postgres.pool import Pool, configure, connect, conninfo, resilience
 from notify.upkeep import Statistics
 
 log = structlog.get_logger("notify.jobs")
 
 DISPATCH_QUEUE = "notify_dispatch"
 TASKS_QUEUE = "notify_tasks"
+_STATEMENT_SECONDS = 10.0
 _SEARCH_PATH = "select set_config('search_path', 'notify_jobs', false)"
 
 
@@ -116,7 +118,11 @@ async def _run(
 def make_app(settings: Settings) -> App:
     """The app with all tasks; its connections see notify_jobs and nothing else."""
 
-    async def prepare(connection: AsyncConnection[Any]) -> None:
+    # Each of its statements is short; one that takes long waits for a link that is frozen.
+    timeout = min(settings.statement_timeout or _STATEMENT_SECONDS, _STATEMENT_SECONDS)
+    settings = msgspec.structs.replace(settings, statement_timeout=timeout)
+
+    async def prepare(connection: AsyncBoundedConnection) -> None:
         await connection.set_autocommit(True)
         await configure(connection, settings)
         await connection.execute(_SEARCH_PATH)
@@ -127,6 +133,7 @@ def make_app(settings: Settings) -> App:
         max_size=4,
         timeout=settings.connect_timeout,
         configure=prepare,
+        **resilience(settings),
     )
     app = App(connector=connector)
     _add_dispatch(app)

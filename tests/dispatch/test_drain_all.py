@@ -41,6 +41,13 @@ async def _all(conn: Conn, quarantine: Quarantine | None = None, **options: Any)
         return await drain_all(conn, quarantine or Quarantine(), **({"max_rows": 1000} | options))
 
 
+def _later(quarantine: Quarantine) -> Quarantine:
+    """As it is when those in it have been left alone for long enough."""
+    for held in quarantine._held.values():
+        held.until -= faults._QUARANTINE_SECONDS + 1
+    return quarantine
+
+
 async def test_chunk_after_chunk_until_nothing_is_left(conn: Conn, db: Db) -> None:
     for _ in range(5):
         schedule(db, "ada", "bob")
@@ -55,8 +62,12 @@ async def test_chunk_after_chunk_until_nothing_is_left(conn: Conn, db: Db) -> No
 async def test_a_faulty_row_is_parked_and_all_others_are_sent(conn: Conn, db: Db, spoil: Spoil) -> None:
     ids = [id for _ in range(50) for id in schedule_ids(db, "ada", "bob")]
     spoil(ids[30])
-    done = await _all(conn)
-    assert (done.sent, done.parked, done.complete) == (99, 1, True)
+    quarantine = Quarantine()
+    done = await _all(conn, quarantine)
+    assert (done.sent, done.parked, done.complete) == (99, 0, False)
+    done = await _all(conn, _later(quarantine))
+    assert (done.sent, done.parked, done.complete) == (0, 1, False)
+    assert (await _all(conn, quarantine)).complete
     row = one(db, "select status::text, failure_reason from notify.notification where id = %s", ids[30])
     assert row == {"status": "failed", "failure_reason": f"spoilt {ids[30]}"}
     assert value(db, "select last_value from notify.tries") < 20
@@ -65,11 +76,25 @@ async def test_a_faulty_row_is_parked_and_all_others_are_sent(conn: Conn, db: Db
     assert value(db, in_order + " and recipient = 'bob'") is True
 
 
+async def test_a_fault_that_passes_parks_nobody(conn: Conn, db: Db, spoil: Spoil) -> None:
+    ids = [id for _ in range(5) for id in schedule_ids(db, "ada", "bob")]
+    spoil(ids[3])
+    quarantine = Quarantine()
+    assert (await _all(conn, quarantine)).sent == 9
+    db.execute("drop trigger spoil on notify.notification")
+    done = await _all(conn, _later(quarantine))
+    assert (done.sent, done.parked, done.complete) == (1, 0, True)
+    assert set(statuses(db, ids)) == {"sent"}
+
+
 async def test_faulty_rows_in_many_chunks(conn: Conn, db: Db, spoil: Spoil) -> None:
     ids = [schedule_ids(db, "ada")[0] for _ in range(30)]
     spoil(*ids[::7])
-    done = await _all(conn, max_rows=4)
-    assert (done.sent, done.parked) == (25, 5)
+    quarantine = Quarantine()
+    passes = [await _all(conn, quarantine, max_rows=4) for _ in range(6)]
+    assert sum(done.sent for done in passes) == 25
+    passes = [await _all(conn, _later(quarantine), max_rows=4) for _ in range(6)]
+    assert sum(done.parked for done in passes) == 5
     assert statuses(db, ids[::7]) == ["failed"] * 5
 
 
@@ -90,10 +115,10 @@ async def test_what_cannot_even_be_parked_is_left_alone(conn: Conn, db: Db, spoi
 
 async def test_quarantine_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     quarantine = Quarantine()
-    quarantine.add(1)
+    quarantine.add(1, others_went=False)
     assert quarantine.ids() == [1]
     monkeypatch.setattr(faults, "_QUARANTINE_SECONDS", -1.0)
-    quarantine.add(2)
+    quarantine.add(2, others_went=False)
     assert quarantine.ids() == [1]
 
 
@@ -127,8 +152,9 @@ async def test_a_full_notify_queue_makes_no_row_faulty(conn: Conn, db: Db, spoil
     ids = [schedule_ids(db, "ada")[0] for _ in range(8)]
     spoil(ids[3])
     _fill_queue(db)
-    done = await _all(conn)
-    assert (done.sent, done.parked) == (7, 1)
+    quarantine = Quarantine()
+    assert (await _all(conn, quarantine)).sent == 7
+    assert (await _all(conn, _later(quarantine))).parked == 1
     assert statuses(db, ids[3:5]) == ["failed", "sent"]
 
 
@@ -166,8 +192,10 @@ async def test_a_faulty_row_behind_a_chunk_of_locked_ones(conn: Conn, db: Db, ho
     ids = [schedule_ids(db, "ada")[0] for _ in range(10)]
     spoil(ids[7])
     holder.execute("select from notify.notification where id = any (%s) for update", (ids[:6],))
-    done = await _all(conn, max_rows=4)
-    assert (done.sent, done.parked, done.complete) == (3, 1, False)
+    quarantine = Quarantine()
+    done = await _all(conn, quarantine, max_rows=4)
+    assert (done.sent, done.complete) == (3, False)
+    assert quarantine.ids() == [ids[7]]
 
 
 async def test_a_faulty_row_that_a_late_ring_told_of(conn: Conn, db: Db, connect: Connect, spoil: Spoil) -> None:
@@ -178,7 +206,7 @@ async def test_a_faulty_row_that_a_late_ring_told_of(conn: Conn, db: Db, connect
     spoil(ids[0])
     await conn.execute("select set_config('notify.clock_offset', '1 minute', false)")
     done = await _all(conn, due_from=soon(db, "58 seconds"))
-    assert (done.sent, done.parked, done.complete) == (1, 1, True)
+    assert (done.sent, done.complete) == (1, False)
 
 
 async def test_a_late_commit_of_many_chunks(conn: Conn, db: Db, connect: Connect) -> None:
@@ -204,10 +232,8 @@ async def test_where_nothing_goes_out_nothing_is_parked(conn: Conn, db: Db, spoi
     (healthy,) = schedule_ids(db, "ada")
     assert (await _all(conn, quarantine)).sent == 1
     assert value(db, "select last_value from notify.tries") == tries
-    # A minute later it is known whose fault it is: something else went out after they failed.
-    for held in quarantine._held.values():
-        held.until -= 61
-    assert (await _all(conn, quarantine)).parked == 8
+    # Later it is known whose fault it is: something else went out after they failed.
+    assert (await _all(conn, _later(quarantine))).parked == 8
     assert statuses(db, [healthy, *ids]) == ["sent", *["failed"] * 8]
 
 
@@ -239,7 +265,7 @@ async def test_a_full_quarantine_sets_nobody_free(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(faults, "_MOST_QUARANTINED", 2)
     quarantine = Quarantine()
     for id in (1, 2, 3):
-        quarantine.add(id)
+        quarantine.add(id, others_went=False)
     assert quarantine.ids() == [1, 2]
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -60,7 +57,8 @@ class Listener:
             while True:
                 async for notify in connection.notifies(timeout=_PROBE_AFTER_SECONDS):
                     self._received(notify.payload)
-                await _probe(connection)
+                with connection.limit.of(_PROBE_SECONDS):
+                    await connection.execute("")
         finally:
             self.ready = False
             await connection.close()
@@ -76,18 +74,3 @@ class Listener:
         # The first time is part of every start; any other ends an outage.
         level = log.info if self.sessions > 1 else log.debug
         level("listening", sessions=self.sessions, moved=moved)
-
-
-async def _probe(connection: AsyncConnection[Any]) -> None:
-    """A round trip. Without an answer the socket is shut: a cancelled statement would wait for the dead link."""
-    alarm = asyncio.get_running_loop().call_later(_PROBE_SECONDS, _shut, connection)
-    try:
-        await connection.execute("")
-    finally:
-        alarm.cancel()
-
-
-def _shut(connection: AsyncConnection[Any]) -> None:
-    log.warning("listener connection does not answer")
-    with socket.socket(fileno=os.dup(connection.fileno())) as twin:
-        twin.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Connections as notify needs them: dead peers are noticed, and the session's settings are pinned.
+"""Connections as notify needs them: dead peers and frozen links are noticed, and the session's settings are pinned.
 
 A server or a role may be configured in any way (another time zone, serializable, asynchronous commit);
 our statements rely on the values set here.
@@ -13,14 +13,16 @@ import socket
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from notify.config import Settings
 from notify.errors import ConfigError
+from notify.postgres.bounded import AsyncBoundedConnection, BoundedConnection
 
 # Of the 63 of an application name; the rest is for what stands around it.
 _HOST_CHARACTERS = 40
+# What an answer may take on its way beyond the statement_timeout.
+_TRAVEL_SECONDS = 5.0
 
 _CONFIGURE = """
 select set_config('TimeZone', 'UTC', false),
@@ -56,9 +58,9 @@ def conninfo(target: Settings | str, *, name: str) -> str:
     return make_conninfo("", **(defaults | given | {"application_name": f"notify-{name}"}))
 
 
-async def connect(target: Settings | str, *, name: str, autocommit: bool = True) -> AsyncConnection[tuple[Any, ...]]:
+async def connect(target: Settings | str, *, name: str, autocommit: bool = True) -> AsyncBoundedConnection:
     """Open one configured connection; the caller closes it. Raises psycopg.OperationalError if it cannot."""
-    connection = await AsyncConnection.connect(conninfo(target, name=name), autocommit=True)
+    connection = await AsyncBoundedConnection.connect(conninfo(target, name=name), autocommit=True)
     try:
         await configure(connection, target)
         await connection.set_autocommit(autocommit)
@@ -68,11 +70,12 @@ async def connect(target: Settings | str, *, name: str, autocommit: bool = True)
     return connection
 
 
-def connect_sync(target: Settings | str, *, name: str, autocommit: bool = True) -> Connection[tuple[Any, ...]]:
+def connect_sync(target: Settings | str, *, name: str, autocommit: bool = True) -> BoundedConnection:
     """As `connect`, for code without an event loop."""
-    connection = psycopg.connect(conninfo(target, name=name), autocommit=True)
+    connection = BoundedConnection.connect(conninfo(target, name=name), autocommit=True)
     try:
         connection.execute(_CONFIGURE, _parameters(target))
+        connection.limit.seconds = _answer_seconds(target)
         connection.autocommit = autocommit
     except BaseException:
         connection.close()
@@ -80,10 +83,11 @@ def connect_sync(target: Settings | str, *, name: str, autocommit: bool = True) 
     return connection
 
 
-async def configure(connection: AsyncConnection[Any], target: Settings | str) -> None:
+async def configure(connection: AsyncBoundedConnection, target: Settings | str) -> None:
     """Pin the session's settings, in one statement. The connection must be in autocommit mode, or it is left
     in a transaction whose rollback undoes them."""
     await connection.execute(_CONFIGURE, _parameters(target))
+    connection.limit.seconds = _answer_seconds(target)
 
 
 def here() -> str:
@@ -99,8 +103,18 @@ def _split(target: Settings | str) -> tuple[Settings, str]:
     return target, target.database_url
 
 
+def _answer_seconds(target: Settings | str) -> float | None:
+    """How long an answer may take; without a limit for statements there is none for their answers."""
+    timeout = _settings(target).statement_timeout
+    return timeout + _TRAVEL_SECONDS if timeout else None
+
+
+def _settings(target: Settings | str) -> Settings:
+    return Settings() if isinstance(target, str) else target
+
+
 def _parameters(target: Settings | str) -> dict[str, str]:
-    settings = Settings() if isinstance(target, str) else target
+    settings = _settings(target)
     return {
         "lock_timeout": str(_milliseconds(settings.lock_timeout)),
         "statement_timeout": str(_milliseconds(settings.statement_timeout)),

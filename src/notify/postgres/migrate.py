@@ -22,6 +22,7 @@ from psycopg import Connection, errors, sql
 
 from notify.errors import MigrationError
 from notify.postgres import steps
+from notify.postgres.bounded import BoundedConnection
 from notify.postgres.connection import connect_sync
 from notify.postgres.queries import sql_dir
 from notify.postgres.steps import Step, Steps
@@ -53,6 +54,7 @@ def migrate(dsn: str, *, sql_folder: Path | None = None) -> Report:
     """
     wanted = steps.read(sql_folder or sql_dir())
     with _connection(dsn) as conn:
+        _take_time(conn)
         conn.execute("select pg_advisory_lock(%s)", (_LOCK_KEY,))  # released with the connection
         if not _is_bootstrapped(conn):
             _apply(conn, "bootstrap", lambda: _execute(conn, wanted.bootstrap))
@@ -84,11 +86,15 @@ def check(dsn: str, *, sql_folder: Path | None = None) -> bool:
 
 
 @contextmanager
-def _connection(dsn: str) -> Iterator[Conn]:
+def _connection(dsn: str) -> Iterator[BoundedConnection]:
     with connect_sync(dsn, name="migrate") as conn:
-        # Neither the wait for another run nor building an index has a limit; locks have theirs in each step.
-        conn.execute("select set_config(name, '0', false) from unnest(%s::text[]) name", (_UNLIMITED,))
         yield conn
+
+
+def _take_time(conn: BoundedConnection) -> None:
+    """Neither the wait for another run nor building an index has a limit; locks have theirs in each step."""
+    conn.execute("select set_config(name, '0', false) from unnest(%s::text[]) name", (_UNLIMITED,))
+    conn.limit.seconds = None
 
 
 _UNLIMITED = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]

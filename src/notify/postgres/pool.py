@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from notify.config import Settings
+from notify.postgres.bounded import AsyncBoundedConnection
 from notify.postgres.connection import configure, connect, connect_sync, conninfo
 
-__all__ = ["Pool", "configure", "connect", "connect_sync", "conninfo", "open_pool"]
+__all__ = ["Pool", "configure", "connect", "connect_sync", "conninfo", "open_pool", "resilience"]
 
-Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
+Pool = AsyncConnectionPool[AsyncBoundedConnection]
 
 # Beyond so many callers in line for each connection, waiting is hopeless: they get TooManyRequests at once.
 _WAITING_PER_CONNECTION = 100
@@ -29,8 +29,12 @@ async def open_pool(settings: Settings, *, name: str, wait: bool = True) -> Pool
     an error; a caller waits for one at most `connect_timeout` (PoolTimeout).
     """
 
-    async def prepare(connection: AsyncConnection[tuple[Any, ...]]) -> None:
+    async def prepare(connection: AsyncBoundedConnection) -> None:
         await configure(connection, settings)
+
+    async def check(connection: AsyncBoundedConnection) -> None:
+        with connection.limit.of(settings.connect_timeout):
+            await connection.execute("")
 
     pool: Pool = AsyncConnectionPool(
         conninfo(settings, name=name),
@@ -40,9 +44,19 @@ async def open_pool(settings: Settings, *, name: str, wait: bool = True) -> Pool
         max_waiting=_WAITING_PER_CONNECTION * settings.pool_max,
         timeout=settings.connect_timeout,
         configure=prepare,
-        check=AsyncConnectionPool.check_connection,
+        check=check,
         name=name,
         open=False,
+        **resilience(settings),
     )
     await pool.open(wait=wait, timeout=settings.connect_timeout)
     return pool
+
+
+def resilience(settings: Settings) -> dict[str, Any]:
+    """What every pool of ours is told, so that it comes through outages of any length.
+
+    A pool's pauses between tries to connect double for as long as `reconnect_timeout`, by default to minutes: after a
+    long outage it would miss the server's return for as long. Whoever asks for a connection begins anew.
+    """
+    return {"connection_class": AsyncBoundedConnection, "reconnect_timeout": settings.connect_timeout}
