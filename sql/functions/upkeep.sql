@@ -97,11 +97,13 @@ begin
   get diagnostics wakeups = row_count;
   delete from notify_jobs.procrastinate_jobs j where j.id = any (array(
     select o.id from notify_jobs.procrastinate_jobs o
-    where o.queue_name = 'notify_dispatch' and o.task_name = 'notify.dispatch'
-      and (o.args ->> 'second')::timestamptz < notify.now() - interval '1 minute'
+    where (o.queue_name = 'notify_dispatch' and o.task_name = 'notify.dispatch'
+        and (o.args ->> 'second')::timestamptz < notify.now() - interval '1 minute')
+      -- A worker that died is deleted by the others, and leaves what it was doing.
+      or (o.queue_name = 'notify_tasks' and o.status = 'doing' and o.worker_id is null)
     limit p_max for update skip locked));
   get diagnostics jobs = row_count;
 end
 $$;
 comment on function notify.tidy(interval, integer) is
-  'Deletes old idempotency answers, wakeups that nobody answered, and dispatch jobs whose second is over by a minute, also those stuck in doing.';
+  'Deletes old idempotency answers, wakeups that nobody answered, and dispatch jobs whose second is over by a minute, also those stuck in doing, and other jobs of ours that a dead worker left in doing.';
