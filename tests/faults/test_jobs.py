@@ -62,13 +62,12 @@ async def test_doubled_jobs_send_once(dsn: str, db: Db) -> None:
 
 def test_what_a_dead_worker_left_in_doing_is_tidied(db: Db) -> None:
     """Also where its task is one that comes again by itself; what a living worker has is left to it."""
-    db.execute("insert into notify_jobs.procrastinate_workers default values")
-    db.execute(
-        "insert into notify_jobs.procrastinate_jobs (queue_name, task_name, args, status, worker_id)"
-        " select q, 'notify.sweep', '{}', 'doing', w.id from notify_jobs.procrastinate_workers w, unnest(%s::text[]) q"
-        " union all select 'notify_tasks', 'notify.sweep', '{}', 'doing', null"
-        " union all select 'of_the_application', 'its.task', '{}', 'doing', null",
-        (["notify_tasks"],),
-    )
+    living = value(db, "insert into notify_jobs.procrastinate_workers default values returning id")
+    for queue, worker in (("notify_tasks", None), ("notify_tasks", living), ("of_the_application", None)):
+        db.execute(
+            "insert into notify_jobs.procrastinate_jobs (queue_name, task_name, args, status, worker_id)"
+            " values (%s, 'notify.sweep', '{}', 'doing', %s)",
+            (queue, worker),
+        )
     assert call_one(db, "tidy", p_keep_answers="1 day", p_max=10)["jobs"] == 1
     assert value(db, _ALL) == 2
