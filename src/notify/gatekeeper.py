@@ -50,7 +50,7 @@ class Gatekeeper:
         self._held: OrderedDict[bytes, _Found] = OrderedDict()
         self._refused: OrderedDict[bytes, _Found] = OrderedDict()
         self._looking: dict[bytes, asyncio.Task[Principal | None]] = {}
-        self._strangers = asyncio.Semaphore(_STRANGERS_AT_A_TIME)
+        self._strangers = asyncio.Semaphore(max(1, min(_STRANGERS_AT_A_TIME, pool.max_size // 2)))
         self._waiting = 0
         self.lookups = 0
 
