@@ -13,7 +13,7 @@ A map, to be read from top to bottom:
   scheduler.py    the Python client; arguments.py and inputs.py check what it is given,
                   link.py is its own connection, joined.py and unwrap.py the caller's
   calls.py        every call of an application, as data
-  access.py       API keys and recipient tokens
+  access.py       API keys and recipient tokens; gatekeeper.py checks them
   postgres/       connections, statements from sql/, migrations, the embedded server
   model.py errors.py config.py cursor.py supervise.py   leaves
 

@@ -50,6 +50,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="comma-separated Origins that browsers may connect from; empty: same host only")
     ] = ""
     max_body_bytes: Annotated[int, Meta(ge=1_024, description="largest request body, in bytes")] = 10_000_000
+    http_read_timeout: Annotated[
+        float, Meta(gt=0, description="longest wait for a request's head, and then for its body; beyond: 408")
+    ] = 30.0
+    rate_limit: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000_000,
+            description="requests a minute for each key or recipient in a process; beyond: 429; 0: no limit",
+        ),
+    ] = 0
     metrics_public: Annotated[bool, Meta(description="serve /metrics without a key")] = False
 
     # who may
@@ -128,9 +139,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     send_queue_bytes: Annotated[
         int, Meta(ge=1_024, description="bytes, about, that may wait for a connection; beyond it is sent rows")
     ] = 1_048_576
-    send_timeout: Annotated[float, Meta(gt=0, description="longest write to a connection; beyond: 4408")] = 10.0
+    send_timeout: Annotated[
+        float, Meta(gt=0, description="longest write to a connection; beyond: 4408; an HTTP answer is cut off")
+    ] = 10.0
     ws_ping_seconds: Annotated[float, Meta(gt=0, description="pause between pings and tick frames")] = 25.0
+    ws_pong_seconds: Annotated[float, Meta(gt=0, description="longest wait for a pong; beyond: 1011")] = 8.0
     ws_auth_timeout: Annotated[float, Meta(gt=0, description="longest wait for the first message")] = 10.0
+    max_unauthenticated: Annotated[
+        int, Meta(ge=1, description="sockets in a process that wait to say a credential; beyond: 4429")
+    ] = 1000
+    max_unauthenticated_per_address: Annotated[
+        int, Meta(ge=1, description="those of one address, of IPv6 one /64; beyond: 4429")
+    ] = 100
     max_connections_per_recipient: Annotated[
         int, Meta(ge=1, description="sockets of one recipient in a process; beyond: 4429")
     ] = 20

@@ -129,12 +129,32 @@ class IdempotencyMismatch(NotifyError, ValueError):
     title = "Idempotency key reused"
 
 
+class RequestTimeout(NotifyError):
+    """The request did not come whole in time."""
+
+    status = 408
+    slug = "request-timeout"
+    title = "Request timeout"
+
+
+class HeadTooLarge(NotifyError):
+    """The head of the request is larger than the server accepts."""
+
+    status = 431
+    slug = "head-too-large"
+    title = "Head too large"
+
+
 class TooManyRequests(NotifyError):
-    """A bound on requests or connections is reached."""
+    """A bound on requests or connections is reached. `retry_after` seconds from now there may be room again."""
 
     status = 429
     slug = "too-many-requests"
     title = "Too many requests"
+
+    def __init__(self, message: str = "", *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Busy(NotifyError):

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 
+import structlog
 import uvicorn
 from litestar import Litestar
 
 from notify import config, log
+from notify.config import Settings
 from notify.errors import NotifyError
 from notify.gateway.protocol import Protocol as WebsocketProtocol
 from notify.http.app import create_app
+from notify.http.protocol import protocol_with
+
+_log = structlog.stdlib.get_logger("notify.serve")
 
 MAX_FRAME_BYTES = 65_536
-PING_SECONDS = 25.0
-PONG_SECONDS = 8.0
 _GRACEFUL_SECONDS = 3
 _KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 4096
@@ -77,7 +81,8 @@ async def serve(
 
     Raises StartFailed if the application does not start; the log says why.
     """
-    server = _Server(_uvicorn(application), ready)
+    raise_file_limit()
+    server = _Server(server_config(application, application.state.settings), ready)
     serving = asyncio.create_task(server.serve(sockets))
     try:
         await asyncio.shield(serving)
@@ -87,15 +92,16 @@ async def serve(
         raise
 
 
-def _uvicorn(application: Litestar) -> uvicorn.Config:
+def server_config(application: Litestar, settings: Settings) -> uvicorn.Config:
+    """uvicorn as notify needs it: bounded in what it reads, in what it waits for, and without deflate."""
     return uvicorn.Config(
         application,
-        http="httptools",
+        http=protocol_with(settings),
         ws=WebsocketProtocol,
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,
-        ws_ping_interval=PING_SECONDS,
-        ws_ping_timeout=PONG_SECONDS,
+        ws_ping_interval=settings.ws_ping_seconds,
+        ws_ping_timeout=settings.ws_pong_seconds,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -105,6 +111,16 @@ def _uvicorn(application: Litestar) -> uvicorn.Config:
         timeout_graceful_shutdown=_GRACEFUL_SECONDS,
         forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1"),
     )
+
+
+def raise_file_limit() -> None:
+    """As many sockets as this process may have: often 1,024 is only where it starts, and half a million is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError) as error:  # macOS does not allow its own "unlimited"
+            _log.warning("file limit not raised", soft=soft, hard=hard, error=str(error))
 
 
 class _Server(uvicorn.Server):

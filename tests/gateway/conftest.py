@@ -18,11 +18,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from helpers.wait import until_async
-from notify.access import Gatekeeper, new_key, new_token
+from notify.access import new_key, new_token
 from notify.config import Settings
+from notify.gatekeeper import Gatekeeper
 from notify.gateway import Gateway, websocket_routes
-from notify.gateway.protocol import Protocol
 from notify.postgres.pool import open_pool
+from notify.serve import server_config
 
 Db = psycopg.Connection[tuple[Any, ...]]
 PATIENCE = 10.0
@@ -89,7 +90,8 @@ class Served:
             given["Authorization"] = f"Bearer {credential}"
         offered = None if subprotocols is None else [Subprotocol(name) for name in subprotocols]
         url = f"ws://127.0.0.1:{self.port}{path}?{query}"
-        socket = connect(url, additional_headers=given, subprotocols=offered, compression=None, **options)
+        chosen: dict[str, Any] = {"compression": None, **options}
+        socket = connect(url, additional_headers=given, subprotocols=offered, **chosen)
         return Client(await self._stack.enter_async_context(socket))
 
     async def hear(self, recipient: str, since: str | None = None, **options: Any) -> tuple[Client, dict[str, Any]]:
@@ -115,7 +117,7 @@ async def serving(settings: Settings, *, working: bool = True) -> AsyncIterator[
         stack.push_async_callback(pool.close)
         gatekeeper = Gatekeeper(settings, pool)
         gateway = Gateway(settings, pool, gatekeeper)
-        port = await _serve(stack, Litestar(websocket_routes(gateway), openapi_config=None))
+        port = await _serve(stack, Litestar(websocket_routes(gateway), openapi_config=None), settings)
         if working:
             stack.push_async_callback(_cancel, asyncio.create_task(gateway.run()))
 
@@ -128,18 +130,12 @@ async def serving(settings: Settings, *, working: bool = True) -> AsyncIterator[
         yield Served(gateway, gatekeeper, port, clients)
 
 
-async def _serve(stack: AsyncExitStack, app: Litestar) -> int:
+async def _serve(stack: AsyncExitStack, app: Litestar, settings: Settings) -> int:
     listening = socket.create_server(("127.0.0.1", 0))
     port: int = listening.getsockname()[1]
-    config = uvicorn.Config(
-        app,
-        ws=Protocol,
-        ws_max_size=65_536,
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_config=None,
-        timeout_graceful_shutdown=1,
-    )
+    config = server_config(app, settings)
+    config.lifespan = "off"
+    config.timeout_graceful_shutdown = 1
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve([listening]))
 

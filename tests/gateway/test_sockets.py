@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from gateway.conftest import Client, Sender, Serve, Served
 from helpers.wait import until_async
 from notify.access import key_hash, new_key
-from notify.gateway import websocket
+from notify.gateway.strangers import address_of
 
 BURST = 4 * 2**20
 
@@ -104,14 +104,43 @@ async def test_an_origin_that_is_no_url(ada: Served) -> None:
     assert (await client.closed())[0] == 4403
 
 
-async def test_those_without_a_credential_lock_out_nobody(ada: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "_STRANGERS_MAX", 3)
-    for _ in range(3):
-        await ada.open()
-    one_more = await ada.open()
-    assert (await one_more.closed())[0] == 4429
-    guest = await ada.open(credential=await ada.token("ada"))
+async def test_those_without_a_credential_lock_out_nobody(serve: Serve, sender: Sender) -> None:
+    sender.register("ada")
+    served = await serve(max_unauthenticated=3)
+    silent = [await served.open() for _ in range(3)]
+    assert await _refused(await served.open()) == (4429, "too-many-requests")
+    guest = await served.open(credential=await served.token("ada"))
     await guest.expect("hello")
+    await silent[0].say(type="auth", token=await served.token("ada"))
+    await silent[0].expect("hello")
+    await (await served.open()).say(type="auth", token="its place is free")
+
+
+async def test_one_address_takes_not_all_places_of_those_without_a_credential(serve: Serve, sender: Sender) -> None:
+    sender.register("ada")
+    served = await serve(max_unauthenticated=100, max_unauthenticated_per_address=2)
+    for _ in range(2):
+        await served.open()
+    assert await _refused(await served.open()) == (4429, "too-many-requests")
+    # Another host, as a proxy on this one tells.
+    elsewhere = await served.open(headers={"X-Forwarded-For": "192.0.2.7"})
+    await elsewhere.say(type="auth", token=await served.token("ada"))
+    await elsewhere.expect("hello")
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("/run/notify.sock", "/run/notify.sock"),
+    ],
+)
+def test_the_address_of_a_peer(host: str, address: str) -> None:
+    assert address_of({"client": (host, 1)}) == address
+    assert address_of({"client": None}) == address_of({}) == ""
 
 
 async def test_http_is_told_to_upgrade(ada: Served) -> None:

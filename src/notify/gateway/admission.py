@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from notify.access import Gatekeeper, Principal
+from notify.access import Principal
 from notify.errors import Forbidden, InvalidValue, NotFound
+from notify.gatekeeper import Gatekeeper
 
 _RECIPIENT_MAX_BYTES = 128
 

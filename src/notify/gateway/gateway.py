@@ -8,9 +8,9 @@ import msgspec
 import psycopg
 import structlog
 
-from notify.access import Gatekeeper
 from notify.config import Settings
 from notify.errors import NotifyError
+from notify.gatekeeper import Gatekeeper
 from notify.gateway import closing
 from notify.gateway.acks import Acks
 from notify.gateway.admission import Pass

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import psycopg
 import structlog
 
-from notify.access import Gatekeeper
 from notify.errors import Forbidden, NotifyError, Unauthenticated
+from notify.gatekeeper import Gatekeeper
 from notify.gateway import admission, closing
 from notify.gateway.admission import Pass
 from notify.gateway.connection import Connection

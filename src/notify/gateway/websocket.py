@@ -16,9 +16,9 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
-from notify.access import Gatekeeper
 from notify.config import Settings
-from notify.errors import InvalidValue, NotifyError, TooManyRequests, Unauthenticated
+from notify.errors import InvalidValue, NotifyError, Unauthenticated
+from notify.gatekeeper import Gatekeeper
 from notify.gateway import admission, closing, messages, request
 from notify.gateway.acks import Acks
 from notify.gateway.admission import Pass
@@ -26,6 +26,7 @@ from notify.gateway.closing import Closing
 from notify.gateway.connection import Connection
 from notify.gateway.messages import Ack, Auth, Patience
 from notify.gateway.protocol import ABORT
+from notify.gateway.strangers import Strangers
 from notify.gateway.stream import Stream
 from notify.gateway.wire import Gone, dismiss, transmit
 from notify.gateway.wire import Send as Sender
@@ -37,8 +38,6 @@ PATH = "/ws"
 
 Reading = Callable[[], Awaitable[Any]]
 _REFUSAL_SECONDS = 5.0
-# Sockets that came without a credential, beyond the limit for all: they are cheap, but not free.
-_STRANGERS_MAX = 1000
 
 
 class Doorkeeping(Protocol):
@@ -86,7 +85,7 @@ def websocket_routes(gateway: Doorkeeping) -> list[ASGIRouteHandler]:
 class _Endpoint:
     def __init__(self, gateway: Doorkeeping) -> None:
         self._gateway = gateway
-        self._strangers = 0
+        self._strangers = Strangers(gateway.settings)
 
     async def serve(self, scope: Any, receive: Reading, send: Sender) -> None:
         """One socket, from its handshake to its end."""
@@ -132,7 +131,7 @@ class _Endpoint:
             raise _Refused(closing.RESTART)
         request.check_origin(scope, gateway.settings.allowed_origins)
         query = request.query(scope)
-        credential = request.credential(scope) or await self._introduction(receive)
+        credential = request.credential(scope) or await self._introduction(scope, receive)
         admitted = await admission.admit(gateway.gatekeeper, credential)
         recipient = admission.owner(admitted, query.recipient)
         connection = Connection(recipient, query.cursor, gateway.stream, gateway.settings, send, _abort(scope))
@@ -141,15 +140,10 @@ class _Endpoint:
         gateway.enter(connection, admitted)
         return connection
 
-    async def _introduction(self, receive: Reading) -> str:
-        """The credential of one who came without. They keep a place from each other, not from those who have one."""
-        if self._strangers >= _STRANGERS_MAX:
-            raise TooManyRequests("too many connections are waiting to be admitted")
-        self._strangers += 1
-        try:
+    async def _introduction(self, scope: Any, receive: Reading) -> str:
+        """The credential of one who came without."""
+        with self._strangers.place(scope):
             return await self._first_message(receive)
-        finally:
-            self._strangers -= 1
 
     async def _first_message(self, receive: Reading) -> str:
         try:

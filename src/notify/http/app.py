@@ -14,8 +14,8 @@ from litestar.config.cors import CORSConfig
 from litestar.handlers import HTTPRouteHandler
 
 from notify import config
-from notify.access import Gatekeeper
 from notify.config import Settings
+from notify.gatekeeper import Gatekeeper
 from notify.gateway import Gateway, websocket_routes
 from notify.http import (
     batches,
@@ -31,9 +31,11 @@ from notify.http import (
 from notify.http.auth import gate
 from notify.http.front import Front
 from notify.http.metrics import Metrics
+from notify.http.ratelimit import RateLimit
 from notify.http.readiness import Readiness
 from notify.http.routes import Answer, Doc, HttpRequest, route
 from notify.http.services import Services
+from notify.http.shares import Shares
 from notify.postgres.pool import open_pool
 
 log = structlog.get_logger("notify.http")
@@ -90,6 +92,7 @@ def create_app(settings: Settings | None = None, *, worker_ready: Callable[[], b
         openapi_config=None,
         logging_config=None,
     )
+    app.state.settings = settings  # the server reads its limits there
     app.asgi_handler = Front(app.asgi_handler, measured)
     return app
 
@@ -113,7 +116,17 @@ async def _services(
             app.register(handler)
         stack.push_async_callback(gateway.close)
         await stack.enter_async_context(_running(gateway))
-        yield Services(settings, pool, gatekeeper, gateway, measured, readiness, worker_ready)
+        yield Services(
+            settings=settings,
+            pool=pool,
+            shares=Shares(pool, settings.connect_timeout),
+            rate_limit=RateLimit(settings.rate_limit),
+            gatekeeper=gatekeeper,
+            gateway=gateway,
+            metrics=measured,
+            readiness=readiness,
+            worker_ready=worker_ready,
+        )
 
 
 def _impatient(settings: Settings) -> Settings:
@@ -152,7 +165,7 @@ def _cors(settings: Settings) -> CORSConfig | None:
         allow_origins=origins,
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
-        expose_headers=["Idempotency-Replayed", "Retry-After"],
+        expose_headers=["Idempotency-Replayed", "Retry-After", "RateLimit", "RateLimit-Policy"],
     )
 
 

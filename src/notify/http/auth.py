@@ -10,16 +10,20 @@ from typing import Any, cast
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.handlers import ASGIRouteHandler, BaseRouteHandler
+from litestar.types import Scope
 
-from notify.access import Principal, Scope
-from notify.errors import Forbidden, InvalidValue, NotFound, Unauthenticated
+from notify.access import Principal
+from notify.access import Scope as KeyScope
+from notify.errors import Forbidden, InvalidValue, NotFound, TooManyRequests, Unauthenticated
 from notify.http.routes import Access, Doc, HttpRequest
 from notify.http.services import services
 from notify.inputs import as_recipient
 
 _SCHEMES = frozenset({"bearer", "token"})
 # What a key needs where a recipient's token would do.
-_INBOX: dict[Access, Scope] = {"inbox": "read", "inbox-write": "schedule"}
+_INBOX: dict[Access, KeyScope] = {"inbox": "read", "inbox-write": "schedule"}
+
+_LIMIT = "notify.limit"
 
 
 async def gate(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -40,8 +44,15 @@ async def gate(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRout
     if access == "public":
         return
     principal = await services(connection).gatekeeper.admit(_credential(connection))
+    _count(connection, principal)
     _check(principal, access)
     connection.scope["user"] = principal
+
+
+def limit_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """What the answer to this request says of its caller's limit; nothing where there is none."""
+    headers: list[tuple[bytes, bytes]] = scope["state"].get(_LIMIT, [])
+    return headers
 
 
 def principal_of(request: HttpRequest) -> Principal:
@@ -63,11 +74,24 @@ def inbox_owner(principal: Principal, asked: str | None) -> str:
     return principal.recipient
 
 
+def _count(connection: ASGIConnection[Any, Any, Any, Any], principal: Principal) -> None:
+    """Raises TooManyRequests. Whatever else is wrong with a request, it counts."""
+    verdict = services(connection).rate_limit.take(principal.name)
+    if verdict is None:
+        return
+    connection.scope["state"][_LIMIT] = verdict.headers()
+    if verdict.retry_after:
+        raise TooManyRequests(
+            f"more than {verdict.limit} requests a minute; the next one may come in {verdict.retry_after} s",
+            retry_after=verdict.retry_after,
+        )
+
+
 def _check(principal: Principal, access: Access) -> None:
     assert access != "public"
     scope = _INBOX.get(access)
     if scope is None:
-        principal.require(cast(Scope, access))
+        principal.require(cast(KeyScope, access))
     elif principal.recipient is None:
         principal.require(scope)
 

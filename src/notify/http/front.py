@@ -15,6 +15,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from notify.gateway import WEBSOCKET_PATH
 from notify.http import problems
+from notify.http.auth import limit_headers
 from notify.http.metrics import Metrics
 
 # Answers are for one caller only, and never a page.
@@ -50,7 +51,7 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *_HEADERS]
+                message["headers"] = [*message["headers"], *_HEADERS, *limit_headers(inner)]
             elif message["type"] == "http.response.body" and bare:
                 message["body"] = b""
             await send(message)

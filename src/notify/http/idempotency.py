@@ -20,8 +20,8 @@ from notify.errors import IdempotencyInFlight, IdempotencyMismatch, InvalidValue
 from notify.http import problems
 from notify.http.auth import principal_of
 from notify.http.bodies import LARGE_BYTES, offload, read_bytes
+from notify.http.database import connection_for
 from notify.http.routes import Answer, HttpRequest
-from notify.http.services import services
 from notify.postgres import queries
 
 HEADER = "Idempotency-Key"
@@ -49,7 +49,7 @@ async def once(request: HttpRequest, work: Work) -> Answer:
     what the work raises.
     """
     key = _key(request)
-    async with services(request).pool.connection() as connection:
+    async with connection_for(request) as connection:
         if key is None:
             return await work(connection)
         hashed = await _hash(request)

@@ -14,10 +14,10 @@ from notify.gateway import frames
 from notify.gateway.frames import Inbox, InboxItem
 from notify.http.auth import inbox_owner, principal_of
 from notify.http.bodies import read_body, read_query
+from notify.http.database import connection_for
 from notify.http.idempotency import once
 from notify.http.replies import Read
 from notify.http.routes import Answer, HttpRequest, answer, route
-from notify.http.services import services
 from notify.http.shapes import MOST_READ_BYTES, InboxQuery, ReadRequest, RecipientQuery
 from notify.model import Priority
 from notify.postgres import queries
@@ -63,7 +63,7 @@ async def get_inbox(request: HttpRequest) -> Answer:
     """
     query = read_query(request, InboxQuery)
     owner = _owner(request, query)
-    async with services(request).pool.connection() as connection:
+    async with connection_for(request) as connection:
         rows = await read_inbox(connection, owner, query.after, query.limit)
     if not rows:
         raise _absent()

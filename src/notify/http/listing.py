@@ -18,10 +18,10 @@ from psycopg import AsyncConnection
 
 from notify import cursor
 from notify.http.bodies import MOST_ID, as_utc, read_query, read_time
+from notify.http.database import connection_for
 from notify.http.notifications import shown
 from notify.http.replies import NotificationPage, Shown
 from notify.http.routes import Answer, HttpRequest, answer, route
-from notify.http.services import services
 from notify.http.shapes import ListQuery
 from notify.inputs import as_recipient
 from notify.model import Priority
@@ -71,7 +71,7 @@ async def list_notifications(request: HttpRequest) -> Answer:
     query = read_query(request, ListQuery)
     by_due = query.status == "pending"
     filters = {**_filters(query), **_position(query, by_due), "limit": query.limit + 1}
-    async with services(request).pool.connection() as connection:
+    async with connection_for(request) as connection:
         rows, end = await _read(connection, filters, by_due)
     items = rows[: query.limit]
     if len(rows) > query.limit:

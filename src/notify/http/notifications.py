@@ -12,10 +12,10 @@ from notify import calls
 from notify.calls import Call, Changed, perform
 from notify.errors import NotFound, WrongStatus
 from notify.http.bodies import as_utc, path_id, read_body, read_query
+from notify.http.database import connection_for
 from notify.http.idempotency import once
 from notify.http.replies import CancelledMany, CancelledOne, Shown
 from notify.http.routes import Answer, HttpRequest, answer, route
-from notify.http.services import services
 from notify.http.shapes import ReferenceQuery, RescheduleRequest, RetryRequest
 from notify.http.show import show
 from notify.model import ScheduleStatus
@@ -48,7 +48,7 @@ async def get_notification(request: HttpRequest) -> Answer:
 async def get_schedule_status(request: HttpRequest) -> Answer:
     """Get where a notification stands."""
     id = path_id(request)
-    async with services(request).pool.connection() as connection:
+    async with connection_for(request) as connection:
         return await _status(connection, id)
 
 

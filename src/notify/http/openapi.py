@@ -26,7 +26,8 @@ _PROBLEM_TEXTS = {
     409: "The status forbids this (`notification_status`), or a request with the same Idempotency-Key is in flight.",
     413: "The body is too large. Nothing was written.",
     415: "The body is not declared as JSON.",
-    429: "Too many requests are waiting already.",
+    408: "The body did not come in time.",
+    429: "Too many requests: more than the rate limit allows, or too many of yours are waiting already.",
     422: "The Idempotency-Key was used for another request.",
     500: "A defect on our side.",
     503: "Not now: the database is out of reach, or another transaction holds what this one needs.",
@@ -109,7 +110,7 @@ def _errors(doc: Doc) -> list[int]:
     if doc.access != "public":
         statuses |= {401, 403, 429, 503}
     if doc.body is not None:
-        statuses |= {413, 415}
+        statuses |= {408, 413, 415}
     if doc.idempotent:
         statuses |= {400, 409, 413, 422}
     return sorted(statuses | {500})

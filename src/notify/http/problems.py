@@ -15,7 +15,14 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import UNSET, Meta, UnsetType
 
-from notify.errors import IdempotencyInFlight, NotifyError, Unauthenticated, Unavailable, WrongStatus
+from notify.errors import (
+    IdempotencyInFlight,
+    NotifyError,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    WrongStatus,
+)
 from notify.model import Status
 
 MEDIA_TYPE = "application/problem+json"
@@ -78,7 +85,9 @@ def headers_of(error: NotifyError) -> dict[str, str]:
     """What else the answer to an error has to say: how to authenticate, when to try again."""
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": 'Bearer realm="notify"'}
-    if isinstance(error, IdempotencyInFlight) or error.status in (429, 503):
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, IdempotencyInFlight) or error.status == 503:
         return {"Retry-After": "1"}
     return {}
 
@@ -110,6 +119,12 @@ def no_such_path() -> Problem:
     """What answers where nothing is served."""
     slug, title, detail = _FRAMEWORK[404]
     return Problem(type=TYPE + slug, title=title, status=404, detail=detail)
+
+
+def no_http() -> Problem:
+    """What answers where no request can be made out."""
+    slug, title, detail = _BAD_REQUEST
+    return Problem(type=TYPE + slug, title=title, status=400, detail=detail)
 
 
 def on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

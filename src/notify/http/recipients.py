@@ -13,6 +13,7 @@ from notify.access import new_token
 from notify.calls import perform
 from notify.errors import Busy, NotFound
 from notify.http.bodies import offload, path_text, read_body
+from notify.http.database import connection_for
 from notify.http.idempotency import once
 from notify.http.recipients_input import ids_and_rows, row
 from notify.http.replies import Recipient, RecipientCounts, Token
@@ -42,7 +43,7 @@ async def put_recipient(request: HttpRequest) -> Answer:
     """Register a recipient, or replace what is known of one. What is not given is forgotten."""
     id = _id(request)
     fields = await read_body(request, RecipientFields)
-    async with services(request).pool.connection() as connection, connection.transaction():
+    async with connection_for(request) as connection, connection.transaction():
         (upserted,) = await perform(connection, calls.upsert_recipients([row(id, fields)], replace=True))
         found = await get_recipient(connection, id)
     if found is None:
@@ -120,7 +121,7 @@ async def post_token(request: HttpRequest) -> Answer:
     id = _id(request)
     body = await read_body(request, TokenRequest, required=False)
     serving = services(request)
-    async with serving.pool.connection() as connection:
+    async with connection_for(request) as connection:
         if not await is_recipient(connection, id):
             raise _absent()
     ttl = serving.settings.token_ttl if body.ttl is None else body.ttl

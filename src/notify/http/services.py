@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 from litestar.connection import ASGIConnection
 
-from notify.access import Gatekeeper
 from notify.config import Settings
+from notify.gatekeeper import Gatekeeper
 from notify.gateway import Gateway
 from notify.http.metrics import Metrics
+from notify.http.ratelimit import RateLimit
 from notify.http.readiness import Readiness
+from notify.http.shares import Shares
 from notify.postgres.pool import Pool
 
 
@@ -21,6 +23,9 @@ class Services(msgspec.Struct, frozen=True):
 
     settings: Settings
     pool: Pool
+    """That of the requests, for its figures: a handler's connection comes from `shares`."""
+    shares: Shares
+    rate_limit: RateLimit
     gatekeeper: Gatekeeper
     gateway: Gateway
     metrics: Metrics

@@ -9,8 +9,8 @@ import msgspec
 from psycopg import AsyncConnection
 
 from notify.errors import NotFound
+from notify.http.database import connection_for
 from notify.http.routes import Answer, HttpRequest, answer
-from notify.http.services import services
 
 Id = TypeVar("Id", int, str)
 Found = TypeVar("Found", bound=msgspec.Struct)
@@ -20,7 +20,7 @@ async def show(
     request: HttpRequest, get: Callable[[AsyncConnection[Any], Id], Awaitable[Found | None]], id: Id, absent: NotFound
 ) -> Answer:
     """The answer with what `get` finds. Raises `absent` where it finds none."""
-    async with services(request).pool.connection() as connection:
+    async with connection_for(request) as connection:
         found = await get(connection, id)
     if found is None:
         raise absent

@@ -1,0 +1,54 @@
+"""Places for sockets that came without a credential: some for all, and fewer for each address."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from notify.config import Settings
+from notify.errors import TooManyRequests
+
+# Of IPv6 one host has a whole network.
+_IPV6_PREFIX = 64
+
+
+class Strangers:
+    """Who waits to say a credential. They keep places from each other, not from those who came with one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._most = settings.max_unauthenticated
+        self._most_each = settings.max_unauthenticated_per_address
+        self._by_address: Counter[str] = Counter()
+
+    @contextmanager
+    def place(self, scope: Any) -> Iterator[None]:
+        """Hold a place while the block lasts. Raises TooManyRequests."""
+        address = address_of(scope)
+        if self._by_address.total() >= self._most:
+            raise TooManyRequests("too many connections are waiting to be admitted")
+        if self._by_address[address] >= self._most_each:
+            raise TooManyRequests("too many connections of this address are waiting to be admitted")
+        self._by_address[address] += 1
+        try:
+            yield
+        finally:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+
+
+def address_of(scope: Any) -> str:
+    """The peer's address as the server tells it, which behind a trusted proxy is what the proxy says."""
+    host = scope["client"][0] if scope.get("client") else ""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:  # a unix socket has none
+        return str(host)
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
