@@ -35,18 +35,13 @@ class SqlCaller:
         self.stopping = False
 
     async def run(self, pace: float) -> None:
-        connection: psycopg.AsyncConnection[Any] | None = None
         while not self.stopping:
-            try:
-                if connection is None or connection.closed:
-                    connection = await self._connect()
-                await self._transact(connection)
-            except psycopg.OperationalError:
-                if connection is not None:
-                    await connection.close()
+            with contextlib.suppress(psycopg.OperationalError):
+                async with await self._connect() as connection:
+                    while not self.stopping:
+                        await self._transact(connection)
+                        await pause(self._rng.uniform(0, 2 * pace))
             await pause(self._rng.uniform(0, 2 * pace))
-        if connection is not None:
-            await connection.close()
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         dsn = self._rng.choice(self._dsns)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 import psycopg
@@ -39,7 +39,7 @@ class Recovery:
 
 
 class Observer:
-    """`well` is what the last look showed; `ill` says what was wrong then."""
+    """`well` is what the last look showed; `why` says what was wrong then."""
 
     def __init__(self, world: World, lasting: Callable[[], int]) -> None:
         self._world, self._lasting = world, lasting
@@ -48,8 +48,6 @@ class Observer:
         self.why = ""
         self.overdue: int | None = None
         self._ready: dict[str, str] = {}
-        # Also at the end: that every listener has heard everything.
-        self.also: Callable[[], str] = str
 
     async def watch(self) -> None:
         """Look for ever."""
@@ -61,21 +59,20 @@ class Observer:
                 reasons.append("the database is away")
             elif self.overdue:
                 reasons.append(f"{self.overdue} overdue")
-            self.why = "; ".join(reasons) or self.also()
+            self.why = "; ".join(reasons)
             self.well = not self.why
             self.recovery.note(time.monotonic(), lasting=self._lasting(), well=self.well)
 
     async def count_overdue(self) -> None:
         """Keep `overdue` true; None while the database does not answer."""
-        connection: psycopg.AsyncConnection[Any] | None = None
         while True:
-            try:
-                if connection is None or connection.closed:
-                    connection = await psycopg.AsyncConnection.connect(self._world.dsn, autocommit=True)
-                cursor = await patiently(connection, connection.execute(_OVERDUE))
-                ((self.overdue,),) = await cursor.fetchall()
-            except psycopg.OperationalError:
-                self.overdue = None
+            with contextlib.suppress(psycopg.OperationalError):
+                async with await psycopg.AsyncConnection.connect(self._world.dsn, autocommit=True) as connection:
+                    while True:
+                        cursor = await patiently(connection, connection.execute(_OVERDUE))
+                        ((self.overdue,),) = await cursor.fetchall()
+                        await pause(_EVERY_SECONDS)
+            self.overdue = None
             await pause(_EVERY_SECONDS)
 
     async def ask_ready(self) -> None:
