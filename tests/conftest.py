@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
@@ -30,6 +31,10 @@ from notify.postgres.migrate import migrate
 
 Db = psycopg.Connection[tuple[Any, ...]]
 Connect = Callable[..., Db]
+
+# It measures seconds, and fails where the machine has other things to do as well.
+settings.register_profile("patient", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,5 +1,5 @@
 create or replace function notify.cancel(id bigint, out cancelled boolean, out status text)
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform set_config('synchronous_commit', 'on', true);
   update notify.notification n set status = 'cancelled', cancelled_at = notify.now(), cancel_reason = 'requested'
@@ -12,7 +12,7 @@ comment on function notify.cancel(bigint) is
   'Cancels a pending notification: then it is never sent. cancelled: whether this call did it. status: where it stands now; null: no such notification.';
 
 create or replace function notify.cancel_batches(p_batches bigint[]) returns integer
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_ids bigint[];
 begin
@@ -28,7 +28,7 @@ $$;
 comment on function notify.cancel_batches(bigint[]) is 'Cancels all that is pending of these batches; returns how many.';
 
 create or replace function notify.cancel_reference(reference text) returns integer
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if coalesce(cancel_reference.reference, '') = '' then
     perform notify.refuse('NT001', 'reference', 'reference must not be empty');
@@ -40,7 +40,7 @@ comment on function notify.cancel_reference(text) is
   'Cancels all that is pending under a reference; returns how many. An empty reference is refused.';
 
 create or replace function notify.reschedule(id bigint, scheduled_at timestamptz, out rescheduled boolean, out status text)
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_expires_at timestamptz;
 begin
@@ -62,7 +62,7 @@ comment on function notify.reschedule(bigint, timestamptz) is
   'Moves a pending notification to another time. rescheduled: whether it did. status: where it stands now; null: no such notification.';
 
 create or replace function notify.retry(id bigint, delay interval default '10 minutes', out retried boolean, out status text)
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_now timestamptz := notify.now();
 begin
@@ -81,7 +81,7 @@ comment on function notify.retry(bigint, interval) is
   'Makes a failed or overdue notification pending again, due after the delay. retried: whether it did. status: where it stands now; null: no such notification.';
 
 create or replace function notify.send(id bigint, wait boolean default true, out sent boolean, out status text)
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_was notify.status;
 begin
@@ -101,7 +101,7 @@ comment on function notify.send(bigint, boolean) is
   'Sends a pending notification now. wait: it is sent when this returns, and the transaction should end at once, as it holds the mailbox. Without wait it is only made due, and goes out after the commit. sent: whether this call did it. status: where it stands now; null: no such notification.';
 
 create or replace function notify.park(id bigint, reason text) returns boolean
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform set_config('synchronous_commit', 'on', true);
   update notify.notification n set status = 'failed', failed_at = notify.now(), failure_reason = left(park.reason, 1000)

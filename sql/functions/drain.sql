@@ -1,7 +1,7 @@
 create or replace function notify.pick(
   p_max integer, p_due_from timestamptz, p_avoid text[], p_quarantine bigint[], p_only bigint[]
 ) returns bigint[]
-language plpgsql set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 declare
   v_now timestamptz := notify.now();
   v_from timestamptz := coalesce(p_due_from, '-infinity');
@@ -154,7 +154,7 @@ create or replace function notify.drain(
   out picked integer, out sent integer, out sending integer, out expired integer,
   out busy text[], out crowded boolean, out left_due boolean, out due_from timestamptz, out looked_at timestamptz,
   out next_due_in double precision
-) language plpgsql as $$
+) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_ids bigint[] := '{}';
   v_open text[];

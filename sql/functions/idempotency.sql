@@ -1,5 +1,5 @@
 create or replace function notify.idempotency_begin(p_owner text, p_key text, p_request_hash bytea) returns jsonb
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_hash bytea;
   v_answer jsonb;
@@ -22,7 +22,7 @@ comment on function notify.idempotency_begin(text, text, bytea) is
   'Claims a key until the transaction ends. Returns the first answer if there is one, else null: then the caller does its work and calls idempotency_finish in the same transaction.';
 
 create or replace function notify.idempotency_finish(p_owner text, p_key text, p_request_hash bytea, p_answer jsonb) returns void
-language sql as $$
+language sql security definer set search_path = pg_catalog, pg_temp as $$
   insert into notify.idempotency (owner, key, request_hash, answer, created_at)
   values (p_owner, p_key, p_request_hash, p_answer, notify.now())
 $$;

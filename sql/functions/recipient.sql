@@ -75,7 +75,7 @@ comment on function notify.changed_recipients(jsonb, boolean) is
   'Those of these rows that would change a registered recipient, as they would then be.';
 
 create or replace function notify.upsert_recipients(p_rows jsonb, p_replace boolean) returns table (id text, created boolean)
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := notify.now();
@@ -123,13 +123,23 @@ comment on function notify.upsert_recipients(jsonb, boolean) is
 create or replace function notify.upsert_recipient(
   id text, time_zone text default null, locale text default null, addresses jsonb default null, preferences jsonb default null
 ) returns boolean
-language sql as $$
+language sql security definer set search_path = pg_catalog, pg_temp as $$
   select u.created from notify.upsert_recipients(jsonb_build_array(jsonb_build_object(
     'id', upsert_recipient.id, 'time_zone', upsert_recipient.time_zone, 'locale', upsert_recipient.locale,
     'addresses', upsert_recipient.addresses, 'preferences', upsert_recipient.preferences)), false) u
 $$;
 comment on function notify.upsert_recipient(text, text, text, jsonb, jsonb) is
   'Registers a recipient, or updates what is given and leaves the rest. Returns whether it was new.';
+
+create or replace function notify.hold_mailboxes(p_ids text[]) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  -- Locked as a new notification's foreign key locks them, and in recipient order, as by every writer.
+  return cardinality(array(select m.recipient from notify.mailbox m where m.recipient = any (p_ids) order by m.recipient for key share of m));
+end
+$$;
+comment on function notify.hold_mailboxes(text[]) is
+  'Keeps these recipients from being deleted until the transaction ends. Returns how many of them there are.';
 
 create or replace function notify.hold_recipient(p_id text) returns boolean
 language plpgsql as $$
@@ -147,7 +157,7 @@ comment on function notify.hold_recipient(text) is
   'Locks a recipient with mailbox and all notifications, or, where another session holds any of them, nothing: false. Who asks may thus try again without keeping anybody waiting meanwhile.';
 
 create or replace function notify.delete_recipient(id text) returns boolean
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   -- As for any other lock; 0 means no limit.
   v_patience double precision := nullif(extract(epoch from current_setting('lock_timeout')::interval), 0);

@@ -54,7 +54,7 @@ $$;
 comment on function notify.ring(text, bigint) is 'What ring_at_commit does: rings for one new batch or one moved notification.';
 
 create or replace function notify.plan() returns integer
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_end timestamptz := notify.now() + interval '1 minute';
   v_due timestamptz := notify.now();

@@ -133,7 +133,7 @@ create or replace function notify.schedule(
   expires_at timestamptz default null,
   unknown_recipients text default 'skip'
 ) returns table (recipient text, notification_id bigint, batch_id bigint, replayed boolean)
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   v_owner text := 'sql:' || session_user;

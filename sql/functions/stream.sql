@@ -8,7 +8,7 @@ comment on function notify.epoch(bigint) is
 
 create or replace function notify.ack(p_recipients text[], p_generations bigint[], p_seqs bigint[])
 returns table (recipient text, acked_seq bigint)
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   return query
@@ -34,7 +34,7 @@ comment on function notify.ack(text[], bigint[], bigint[]) is
   'Moves acked_seq forward, at most to last_seq, never back. An ack of a recipient who has been deleted and made anew since (another generation) changes nothing. Returns those that were handled; a mailbox locked by another session is left for the next call.';
 
 create or replace function notify.mark_read(p_recipient text, p_ids bigint[], p_up_to_seq bigint, out marked integer, out unread bigint, out last_seq bigint)
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_ids bigint[];
 begin

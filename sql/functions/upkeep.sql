@@ -15,7 +15,7 @@ $$;
 comment on function notify.delete_empty_batches(bigint[]) is 'Deletes those of these batches that have no notification left.';
 
 create or replace function notify.delete_cancelled(p_older_than interval, p_max integer, out deleted integer, out batches integer)
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_ids bigint[];
   v_batches bigint[];
@@ -35,7 +35,7 @@ comment on function notify.delete_cancelled(interval, integer) is
   'Deletes up to p_max notifications that were cancelled longer ago than p_older_than, and the batches that this empties.';
 
 create or replace function notify.delete_old(p_older_than interval, p_max integer, out deleted integer, out batches integer)
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_before timestamptz := notify.now() - p_older_than;
   v_ids bigint[];
@@ -68,7 +68,7 @@ comment on function notify.delete_old(interval, integer) is
   'Retention: deletes up to p_max sent and as many failed notifications older than p_older_than. Streams keep their floor, unread its count. What another session has locked is left for the next time.';
 
 create or replace function notify.rescue_deliveries(p_max integer) returns integer
-language plpgsql as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_count integer;
 begin
@@ -85,7 +85,7 @@ comment on function notify.rescue_deliveries(integer) is
 
 -- The search path is for the triggers of Procrastinate's tables.
 create or replace function notify.tidy(p_keep_answers interval, p_max integer, out answers integer, out wakeups integer, out jobs integer)
-language plpgsql set search_path = notify_jobs, pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = notify_jobs, pg_catalog, pg_temp as $$
 begin
   delete from notify.idempotency i where (i.owner, i.key) in (
     select o.owner, o.key from notify.idempotency o where o.created_at < notify.now() - p_keep_answers
@@ -97,11 +97,13 @@ begin
   get diagnostics wakeups = row_count;
   delete from notify_jobs.procrastinate_jobs j where j.id = any (array(
     select o.id from notify_jobs.procrastinate_jobs o
-    where o.queue_name = 'notify_dispatch' and o.task_name = 'notify.dispatch'
-      and (o.args ->> 'second')::timestamptz < notify.now() - interval '1 minute'
+    where (o.queue_name = 'notify_dispatch' and o.task_name = 'notify.dispatch'
+        and (o.args ->> 'second')::timestamptz < notify.now() - interval '1 minute')
+      -- A worker that died is deleted by the others, and leaves what it was doing.
+      or (o.queue_name = 'notify_tasks' and o.status = 'doing' and o.worker_id is null)
     limit p_max for update skip locked));
   get diagnostics jobs = row_count;
 end
 $$;
 comment on function notify.tidy(interval, integer) is
-  'Deletes old idempotency answers, wakeups that nobody answered, and dispatch jobs whose second is over by a minute, also those stuck in doing.';
+  'Deletes old idempotency answers, wakeups that nobody answered, and dispatch jobs whose second is over by a minute, also those stuck in doing, and other jobs of ours that a dead worker left in doing.';

@@ -1,1 +1,1 @@
-select s.value from notify.secret s where s.name = 'token_key'
+select notify.token_key()

@@ -1,8 +1,8 @@
 """A chunk that fails: halved down to the rows at fault, so that they stop nobody else.
 
-A row that fails is left alone for half a minute, since the fault may pass. It is parked (`failed`, with its reason) when
-it fails again and others went out meanwhile: then the fault is its own, and stays. Where nothing goes out, the fault may
-be everything's, and what is due must not be lost to it.
+A row that fails is left alone for half a minute, since the fault may pass. It is parked (`failed`, with its reason)
+when it fails again and others went out meanwhile: then the fault is its own, and stays. Where nothing goes out, the
+fault may be everything's, and what is due must not be lost to it.
 """
 
 from __future__ import annotations

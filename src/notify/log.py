@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -95,6 +96,7 @@ def _formatter(settings: Settings) -> logging.Formatter:
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _plain_uvicorn,
+            _plain_outage,
             structlog.processors.format_exc_info,
             _without_secrets(scrubber(settings)),
             renderer,
@@ -111,6 +113,18 @@ def _plain_uvicorn(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event.pop("exc_info", None)
         what = "stopping" if as_text else "a request"
         event.update(event=f"{what} was cut short by the end of the process", level="warning")
+    return event
+
+
+def _plain_outage(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A library's traceback of a database that is away tells no more than its error."""
+    exc_info = event.get("exc_info")
+    error = exc_info[1] if isinstance(exc_info, tuple) else None
+    while error is not None and not isinstance(error, psycopg.OperationalError):
+        error = error.__cause__
+    if error is not None:
+        event.pop("exc_info")
+        event["error"] = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
     return event
 
 

@@ -8,6 +8,7 @@ import logging
 import traceback
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 import structlog
 
@@ -60,6 +61,20 @@ def test_an_exception_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> Non
         structlog.stdlib.get_logger("notify.test").exception("failed")
     (line,) = _lines(capsys)
     assert "RuntimeError: password=*** was wrong" in str(line["exception"])
+
+
+def test_a_database_that_is_away_is_told_without_a_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(SETTINGS)
+    try:
+        try:
+            raise psycopg.OperationalError("server closed the connection\nhint")
+        except psycopg.OperationalError as error:
+            raise LookupError("wrapped") from error
+    except LookupError:
+        logging.getLogger("procrastinate").exception("heartbeat failed")
+    (line,) = _lines(capsys)
+    assert (line["event"], line["error"]) == ("heartbeat failed", "OperationalError: server closed the connection")
+    assert "exception" not in line
 
 
 async def _cut_short() -> None:

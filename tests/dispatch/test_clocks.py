@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -13,26 +12,14 @@ import pytest
 
 from helpers.rows import Db, call_one, column, one, schedule_ids, soon, statuses, value
 from helpers.wait import until_async
+from helpers.work import working
 from notify import worker
 from notify.config import Settings
 from notify.dispatch import Ticker
 from notify.jobs import Runtime
 from notify.postgres.pool import open_pool
-from notify.worker import Worker
 
 JOBS = "select count(*) from notify_jobs.procrastinate_jobs where task_name = 'notify.dispatch'"
-
-
-@asynccontextmanager
-async def working(settings: Settings, **changes: Any) -> AsyncIterator[Worker]:
-    worker = Worker(Settings(database_url=settings.database_url, **changes))
-    task = asyncio.create_task(worker.run())
-    try:
-        yield worker
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _sent(db: Db, *ids: int, timeout: float = 10.0) -> None:

@@ -12,6 +12,7 @@ import pytest
 OLDEST = Path("/usr/lib/postgresql/15/bin")  # where Debian and Ubuntu put it
 TESTS = Path(__file__).parents[1]
 PARTS = ["sql/test_schedule.py", "sql/test_drain.py", "sql/test_stream.py", "sql/test_races.py", "gateway/test_acks.py"]
+PARTS += ["sql/test_roles.py", "sql/test_roles_app.py", "sql/test_roles_migrate.py"]
 
 
 @pytest.mark.skipif(not (OLDEST / "postgres").exists(), reason="Postgres 15 is not installed (postgresql-15)")

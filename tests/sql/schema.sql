@@ -39,25 +39,29 @@ CREATE FUNCTION notify.accept(p_recipients text[], p_title text, p_message text,
 COMMENT ON FUNCTION notify.accept(p_recipients text[], p_title text, p_message text, p_at timestamp with time zone, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text, p_expires_at timestamp with time zone, p_unknown text) IS 'Checks and stores one schedule request. Called by schedule(), which adds idempotency.';
 
 CREATE FUNCTION notify.ack(p_recipients text[], p_generations bigint[], p_seqs bigint[]) RETURNS TABLE(recipient text, acked_seq bigint)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.ack(p_recipients text[], p_generations bigint[], p_seqs bigint[]) IS 'Moves acked_seq forward, at most to last_seq, never back. An ack of a recipient who has been deleted and made anew since (another generation) changes nothing. Returns those that were handled; a mailbox locked by another session is left for the next call.';
 
 CREATE FUNCTION notify.cancel(id bigint, OUT cancelled boolean, OUT status text) RETURNS record
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.cancel(id bigint, OUT cancelled boolean, OUT status text) IS 'Cancels a pending notification: then it is never sent. cancelled: whether this call did it. status: where it stands now; null: no such notification.';
 
 CREATE FUNCTION notify.cancel_batches(p_batches bigint[]) RETURNS integer
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.cancel_batches(p_batches bigint[]) IS 'Cancels all that is pending of these batches; returns how many.';
 
 CREATE FUNCTION notify.cancel_reference(reference text) RETURNS integer
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.cancel_reference(reference text) IS 'Cancels all that is pending under a reference; returns how many. An empty reference is refused.';
@@ -93,7 +97,8 @@ CREATE FUNCTION notify.check_time(p_at timestamp with time zone, p_expires_at ti
 COMMENT ON FUNCTION notify.check_time(p_at timestamp with time zone, p_expires_at timestamp with time zone, p_now timestamp with time zone) IS 'Refuses times that cannot be accepted. A null p_at means now.';
 
 CREATE FUNCTION notify.delete_cancelled(p_older_than interval, p_max integer, OUT deleted integer, OUT batches integer) RETURNS record
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.delete_cancelled(p_older_than interval, p_max integer, OUT deleted integer, OUT batches integer) IS 'Deletes up to p_max notifications that were cancelled longer ago than p_older_than, and the batches that this empties.';
@@ -105,19 +110,22 @@ CREATE FUNCTION notify.delete_empty_batches(p_batches bigint[]) RETURNS integer
 COMMENT ON FUNCTION notify.delete_empty_batches(p_batches bigint[]) IS 'Deletes those of these batches that have no notification left.';
 
 CREATE FUNCTION notify.delete_old(p_older_than interval, p_max integer, OUT deleted integer, OUT batches integer) RETURNS record
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.delete_old(p_older_than interval, p_max integer, OUT deleted integer, OUT batches integer) IS 'Retention: deletes up to p_max sent and as many failed notifications older than p_older_than. Streams keep their floor, unread its count. What another session has locked is left for the next time.';
 
 CREATE FUNCTION notify.delete_recipient(id text) RETURNS boolean
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.delete_recipient(id text) IS 'Deletes a recipient with the whole stream and all that was pending. Returns whether there was one. While another transaction holds any of it, tries again as long as lock_timeout says, then raises lock_not_available (55P03).';
 
 CREATE FUNCTION notify.drain(p_max integer DEFAULT 1000, p_due_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_avoid text[] DEFAULT '{}'::text[], p_quarantine bigint[] DEFAULT '{}'::bigint[], p_only bigint[] DEFAULT NULL::bigint[], p_wait boolean DEFAULT false, p_signal boolean DEFAULT true, OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision) RETURNS record
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.drain(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_wait boolean, p_signal boolean, OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision) IS 'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining, or three where p_due_from is null; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked.';
@@ -128,6 +136,13 @@ CREATE FUNCTION notify.epoch(p_generation bigint) RETURNS text
 
 COMMENT ON FUNCTION notify.epoch(p_generation bigint) IS 'Names the history that seqs belong to: system identifier, timeline, mailbox generation. A failover or restore changes it, and so does deleting the recipient.';
 
+CREATE FUNCTION notify.hold_mailboxes(p_ids text[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.hold_mailboxes(p_ids text[]) IS 'Keeps these recipients from being deleted until the transaction ends. Returns how many of them there are.';
+
 CREATE FUNCTION notify.hold_recipient(p_id text) RETURNS boolean
     LANGUAGE plpgsql
     AS …;
@@ -135,13 +150,15 @@ CREATE FUNCTION notify.hold_recipient(p_id text) RETURNS boolean
 COMMENT ON FUNCTION notify.hold_recipient(p_id text) IS 'Locks a recipient with mailbox and all notifications, or, where another session holds any of them, nothing: false. Who asks may thus try again without keeping anybody waiting meanwhile.';
 
 CREATE FUNCTION notify.idempotency_begin(p_owner text, p_key text, p_request_hash bytea) RETURNS jsonb
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.idempotency_begin(p_owner text, p_key text, p_request_hash bytea) IS 'Claims a key until the transaction ends. Returns the first answer if there is one, else null: then the caller does its work and calls idempotency_finish in the same transaction.';
 
 CREATE FUNCTION notify.idempotency_finish(p_owner text, p_key text, p_request_hash bytea, p_answer jsonb) RETURNS void
-    LANGUAGE sql
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.idempotency_finish(p_owner text, p_key text, p_request_hash bytea, p_answer jsonb) IS 'Keeps the answer of a key that idempotency_begin claimed in this transaction.';
@@ -152,8 +169,16 @@ CREATE FUNCTION notify.is_deep(p_value jsonb) RETURNS boolean
 
 COMMENT ON FUNCTION notify.is_deep(p_value jsonb) IS 'Whether a JSON value is nested deeper than 64 levels: readers in many languages give up somewhere beyond.';
 
+CREATE FUNCTION notify.listen() RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.listen() IS 'Lets this session hear the drain''s signals. Returns the cluster''s part of every epoch.';
+
 CREATE FUNCTION notify.mark_read(p_recipient text, p_ids bigint[], p_up_to_seq bigint, OUT marked integer, OUT unread bigint, OUT last_seq bigint) RETURNS record
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.mark_read(p_recipient text, p_ids bigint[], p_up_to_seq bigint, OUT marked integer, OUT unread bigint, OUT last_seq bigint) IS 'Marks sent notifications of one recipient read: those with these ids, and those up to p_up_to_seq. Idempotent. unread is null when there is no such recipient.';
@@ -181,13 +206,15 @@ CREATE FUNCTION notify.open_mailboxes(p_ids bigint[], p_wait boolean) RETURNS te
 COMMENT ON FUNCTION notify.open_mailboxes(p_ids bigint[], p_wait boolean) IS 'Locks the mailboxes of these notifications in recipient order and returns their recipients; those that another session holds are left out, unless p_wait.';
 
 CREATE FUNCTION notify.park(id bigint, reason text) RETURNS boolean
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.park(id bigint, reason text) IS 'Puts a notification that the drain cannot send aside as failed, so that it stops nobody else.';
 
 CREATE FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[]) RETURNS bigint[]
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
@@ -196,7 +223,8 @@ CREATE FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, 
 COMMENT ON FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[]) IS 'Locks up to p_max due rows nobody else has locked, urgent first, and returns their ids. With p_only: those of them that are due.';
 
 CREATE FUNCTION notify.plan() RETURNS integer
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.plan() IS 'Sets the alarm clocks of the coming minute: one for each second in which something is due. Returns how many seconds that were.';
@@ -208,19 +236,22 @@ CREATE FUNCTION notify.refuse(code text, field text, message text) RETURNS void
 COMMENT ON FUNCTION notify.refuse(code text, field text, message text) IS 'Raises one of the named errors: NT001 invalid value, NT002 time not in the future, NT003 limit exceeded, NT004 not found, NT005 unknown recipients, NT006 idempotency key used for another request, NT007 a request with this idempotency key is in flight. The field at fault is in the error''s column name.';
 
 CREATE FUNCTION notify.reschedule(id bigint, scheduled_at timestamp with time zone, OUT rescheduled boolean, OUT status text) RETURNS record
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.reschedule(id bigint, scheduled_at timestamp with time zone, OUT rescheduled boolean, OUT status text) IS 'Moves a pending notification to another time. rescheduled: whether it did. status: where it stands now; null: no such notification.';
 
 CREATE FUNCTION notify.rescue_deliveries(p_max integer) RETURNS integer
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.rescue_deliveries(p_max integer) IS 'Makes up to p_max deliveries whose lease has run out pending again. Their old worker''s token no longer holds.';
 
 CREATE FUNCTION notify.retry(id bigint, delay interval DEFAULT '00:10:00'::interval, OUT retried boolean, OUT status text) RETURNS record
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.retry(id bigint, delay interval, OUT retried boolean, OUT status text) IS 'Makes a failed or overdue notification pending again, due after the delay. retried: whether it did. status: where it stands now; null: no such notification.';
@@ -232,7 +263,8 @@ CREATE FUNCTION notify.ring(p_table text, p_id bigint) RETURNS void
 COMMENT ON FUNCTION notify.ring(p_table text, p_id bigint) IS 'What ring_at_commit does: rings for one new batch or one moved notification.';
 
 CREATE FUNCTION notify.ring_at_commit() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.ring_at_commit() IS 'Rings the doorbell for what this transaction made due.';
@@ -245,13 +277,22 @@ CREATE FUNCTION notify.ring_for(p_due_at timestamp with time zone, p_soon interv
 COMMENT ON FUNCTION notify.ring_for(p_due_at timestamp with time zone, p_soon interval) IS 'Sets the alarm clock for a due time: a wakeup row and a dispatch job, unless an unanswered one stands already or the time lies beyond the planning window of a minute. What is due within p_soon wakes the ticker at once, which then sleeps to the instant; anything later gets the end of its second.';
 
 CREATE FUNCTION notify.schedule(recipients text[], title text, message text, scheduled_at timestamp with time zone DEFAULT NULL::timestamp with time zone, type text DEFAULT 'system'::text, priority text DEFAULT 'normal'::text, data jsonb DEFAULT '{}'::jsonb, channels text[] DEFAULT '{inbox}'::text[], idempotency_key text DEFAULT NULL::text, reference text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unknown_recipients text DEFAULT 'skip'::text) RETURNS TABLE(recipient text, notification_id bigint, batch_id bigint, replayed boolean)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.schedule(recipients text[], title text, message text, scheduled_at timestamp with time zone, type text, priority text, data jsonb, channels text[], idempotency_key text, reference text, expires_at timestamp with time zone, unknown_recipients text) IS 'Schedules one notification for each recipient, in the caller''s transaction. scheduled_at: null means now. Returns a row a recipient, in their order; notification_id is null where the recipient is unknown and was skipped. replayed: the answer of an earlier call under the same idempotency_key.';
 
+CREATE FUNCTION notify.schedule_status(p_id bigint) RETURNS TABLE(id bigint, title text, scheduled_at timestamp with time zone, scheduled_status text, is_sent boolean, sent_at timestamp with time zone, created_at timestamp with time zone, cancel_reason text, failure_reason text, deliveries jsonb[])
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.schedule_status(p_id bigint) IS 'Where one notification stands; no row: no such notification. Neither who receives it nor what it says beyond its title.';
+
 CREATE FUNCTION notify.send(id bigint, wait boolean DEFAULT true, OUT sent boolean, OUT status text) RETURNS record
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.send(id bigint, wait boolean, OUT sent boolean, OUT status text) IS 'Sends a pending notification now. wait: it is sent when this returns, and the transaction should end at once, as it holds the mailbox. Without wait it is only made due, and goes out after the commit. sent: whether this call did it. status: where it stands now; null: no such notification.';
@@ -270,20 +311,29 @@ CREATE FUNCTION notify.settle(p_ids bigint[], p_open text[], p_signal boolean, O
 COMMENT ON FUNCTION notify.settle(p_ids bigint[], p_open text[], p_signal boolean, OUT sent integer, OUT sending integer, OUT expired integer) IS 'Turns locked due rows into sent ones: numbers them in their recipients'' streams, counts them, adds deliveries for outside channels, cancels what has expired, and signals.';
 
 CREATE FUNCTION notify.tidy(p_keep_answers interval, p_max integer, OUT answers integer, OUT wakeups integer, OUT jobs integer) RETURNS record
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'notify_jobs', 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.tidy(p_keep_answers interval, p_max integer, OUT answers integer, OUT wakeups integer, OUT jobs integer) IS 'Deletes old idempotency answers, wakeups that nobody answered, and dispatch jobs whose second is over by a minute, also those stuck in doing.';
 
+CREATE FUNCTION notify.token_key() RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.token_key() IS 'What signs the tokens of recipients, where NOTIFY_TOKEN_SECRET is not set.';
+
 CREATE FUNCTION notify.upsert_recipient(id text, time_zone text DEFAULT NULL::text, locale text DEFAULT NULL::text, addresses jsonb DEFAULT NULL::jsonb, preferences jsonb DEFAULT NULL::jsonb) RETURNS boolean
-    LANGUAGE sql
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.upsert_recipient(id text, time_zone text, locale text, addresses jsonb, preferences jsonb) IS 'Registers a recipient, or updates what is given and leaves the rest. Returns whether it was new.';
 
 CREATE FUNCTION notify.upsert_recipients(p_rows jsonb, p_replace boolean) RETURNS TABLE(id text, created boolean)
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.upsert_recipients(p_rows jsonb, p_replace boolean) IS 'Registers or updates many: an array of {id, time_zone, locale, addresses, preferences}. What a row does not give stays, unless p_replace; addresses and preferences are merged by key. Returns id and whether it was new.';
@@ -685,7 +735,7 @@ CREATE TABLE notify.migration (
 
 COMMENT ON TABLE notify.migration IS 'The steps that brought this schema to its version; written by notify migrate alone';
 
-COMMENT ON COLUMN notify.migration.name IS 'procrastinate/<file>, migrations/<file>, or jobs, functions and views, which are applied again when they change';
+COMMENT ON COLUMN notify.migration.name IS 'procrastinate/<file>, migrations/<file>, or jobs, functions, views and grants, which are applied again when they change';
 
 COMMENT ON COLUMN notify.migration.checksum IS 'SHA-256 of the text that was applied';
 

@@ -47,5 +47,12 @@ def patiently(step: Callable[[], Result], *, seconds: float = START_SECONDS) -> 
 
 def require_schema(url: str) -> None:
     """Raise NotReady unless the database has all that this version needs. More, of a newer one, does no harm."""
-    if pending := plan(url):
+    try:
+        pending = plan(url)
+    except psycopg.errors.InsufficientPrivilege as error:
+        # Also while the very first notify migrate has not come to its grants.
+        raise NotReady(
+            "this login may not look at the schema: notify migrate grants that to notify_api and notify_worker"
+        ) from error
+    if pending:
         raise NotReady(f"the schema lacks {len(pending)} steps, first {pending[0]}: run notify migrate")

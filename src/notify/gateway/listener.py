@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 import structlog
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
 
 from notify.config import Settings
 from notify.postgres.connection import connect
@@ -20,16 +19,12 @@ _PROBE_AFTER_SECONDS = 3.0
 _PROBE_SECONDS = 5.0
 
 
-class SignalSource(msgspec.Struct, frozen=True):
-    """The LISTEN name, and the cluster's part of every epoch."""
+async def listen(connection: AsyncConnection[Any]) -> str:
+    """Hear signals on this connection from now on; the cluster's part of every epoch.
 
-    channel: str
-    cluster: str
-
-
-async def read_signal_source(connection: AsyncConnection[Any]) -> SignalSource:
-    """Where signals come from, on this connection."""
-    return await one(connection, "read_signal_source", SignalSource)
+    The server looks the LISTEN name up itself: it is a secret, which no statement of ours may show.
+    """
+    return await one(connection, "listen", str)
 
 
 class Listener:
@@ -64,11 +59,10 @@ class Listener:
             await connection.close()
 
     async def _begin(self, connection: AsyncConnection[Any]) -> None:
-        source = await read_signal_source(connection)
-        await connection.execute(sql.SQL("listen {}").format(sql.Identifier(source.channel)))
-        moved = self._cluster not in (None, source.cluster)
+        cluster = await listen(connection)
+        moved = self._cluster not in (None, cluster)
         await self._resync(moved)
-        self._cluster = source.cluster
+        self._cluster = cluster
         self.sessions += 1
         self.ready = True
         # The first time is part of every start; any other ends an outage.

@@ -81,7 +81,7 @@ async def get_accepted_at(connection: AsyncConnection[Any], batch_id: int | None
 
 async def hold_mailboxes(connection: AsyncConnection[Any], ids: Sequence[str]) -> int:
     """Keep these recipients from being deleted until the transaction ends; how many of them there are."""
-    return len(await queries.many(connection, "hold_mailboxes", str, ids=list(ids)))
+    return await queries.one(connection, "hold_mailboxes", int, ids=list(ids))
 
 
 def data_text(data: Raw) -> str:

@@ -10,7 +10,6 @@ named in sql/queries, so a migration under a running process does not change wha
 from __future__ import annotations
 
 import socket
-from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo

@@ -1,7 +1,8 @@
 """Bringing a database to this version's schema: `migrate`, and what it would do: `plan`, `check`.
 
 Order: Procrastinate's own schema (in `notify_jobs`), as our files refer to it; sql/migrations by name, each
-once and in its own transaction; then sql/jobs.sql, and all of sql/functions and sql/views, again whenever they changed.
+once and in its own transaction; then sql/jobs.sql, and all of sql/functions and sql/views, again whenever they changed;
+last sql/grants, again whenever anything changed: all belongs to notify_owner, and who may do what is said there.
 An advisory lock is taken before anything, so any number of runs at once are one.
 
 For authors of files: names are qualified (the search path is only pg_catalog); a function or view that is no
@@ -13,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -21,7 +23,7 @@ import psycopg
 from psycopg import Connection, errors, sql
 
 from notify.errors import MigrationError
-from notify.postgres import steps
+from notify.postgres import roles, steps
 from notify.postgres.bounded import BoundedConnection
 from notify.postgres.connection import connect_sync
 from notify.postgres.queries import sql_dir
@@ -36,6 +38,9 @@ _LOCK_KEY = 7_598_807_758_576_251_493
 _LOCK_TIMEOUT = "5s"
 _LOCK_TRIES = 5
 _LOCK_PAUSE_SECONDS = 1.0
+# A table that needs no change but of its owner is asked for quickly and often: everybody queues behind the question.
+_GENTLE_TIMEOUT = "100ms"
+_GENTLE_TRIES = 25
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -105,8 +110,11 @@ def _is_bootstrapped(conn: Conn) -> bool:
 
 
 def _recorded(conn: Conn) -> dict[str, str]:
-    """Checksums by name."""
-    return dict(conn.execute("select name, checksum from notify.migration").fetchall())
+    """Checksums by name; not of grants whose roles are not there, as after a dump was restored in another cluster."""
+    found: dict[str, str] = dict(conn.execute("select name, checksum from notify.migration").fetchall())
+    if "grants" in found and not roles.in_force(conn):
+        del found["grants"]
+    return found
 
 
 def _changed(wanted: Steps, recorded: dict[str, str]) -> list[str]:
@@ -136,6 +144,8 @@ def _pending(wanted: Steps, recorded: dict[str, str]) -> list[Step]:
 
 def _apply_pending(conn: Conn, wanted: Steps, recorded: dict[str, str]) -> Iterator[str]:
     pending = _pending(wanted, recorded)
+    if any(step.name == "grants" for step in pending):
+        roles.prepare(conn)
     if not any(name.startswith("procrastinate/") for name in recorded):
         _apply(conn, "procrastinate", lambda: _create_jobs_schema(conn, wanted))
         yield from (step.name for step in wanted.procrastinate)
@@ -146,6 +156,7 @@ def _apply_pending(conn: Conn, wanted: Steps, recorded: dict[str, str]) -> Itera
             yield step.name
     if repeated := [step for step in pending if step.name in steps.REPEATED]:
         _apply(conn, " and ".join(s.name for s in repeated), lambda: _repeat(conn, repeated))
+        _finish_grants(conn, repeated)
         yield from (step.name for step in repeated)
 
 
@@ -183,7 +194,18 @@ def _repeat(conn: Conn, repeated: list[Step]) -> None:
             _replace_views(conn, step)
         else:
             _execute(conn, step.text)
-        _record(conn, step)
+        if step.name != "grants":
+            _record(conn, step)
+
+
+def _finish_grants(conn: Conn, repeated: list[Step]) -> None:
+    """Hand over each table in its own transaction, so that no lock is held while another is waited for. A run that
+    ends before all are leaves everything working, and the next one goes on."""
+    for step in repeated:
+        if step.name == "grants":
+            for schema, name in roles.not_owned(conn):
+                _apply(conn, f"owner of {schema}.{name}", partial(roles.hand_over, conn, schema, name), gently=True)
+            _apply(conn, step.name, partial(_record, conn, step))
 
 
 def _replace_views(conn: Conn, step: Step) -> None:
@@ -202,13 +224,14 @@ def _drop_views(conn: Conn) -> None:
     conn.execute(sql.SQL("drop view {}").format(names))  # together, as they may refer to each other
 
 
-def _apply(conn: Conn, name: str, work: Callable[[], None]) -> None:
+def _apply(conn: Conn, name: str, work: Callable[[], None], *, gently: bool = False) -> None:
     """Run one step in its own transaction. A busy table gets a few tries with pauses between, as everybody
     else would queue behind our wait for its lock."""
-    for tries_left in reversed(range(_LOCK_TRIES)):
+    for tries_left in reversed(range(_GENTLE_TRIES if gently else _LOCK_TRIES)):
         try:
             with conn.transaction():
-                conn.execute("select set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
+                timeout = _GENTLE_TIMEOUT if gently else _LOCK_TIMEOUT
+                conn.execute("select set_config('lock_timeout', %s, true)", (timeout,))
                 _search_path(conn, "pg_catalog")
                 return work()
         except (errors.LockNotAvailable, errors.DeadlockDetected) as error:

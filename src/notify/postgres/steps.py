@@ -13,11 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-REPEATED = ("jobs", "functions", "views")
+REPEATED = ("jobs", "functions", "views", "grants")
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One recorded unit: a migration file, or all changes to Procrastinate's schema, all functions, or all views."""
+    """One recorded unit: a migration file, or all changes to Procrastinate's schema, all functions, all views,
+    or all grants."""
 
     name: str
     text: str
@@ -47,15 +48,16 @@ def read(sql: Path) -> Steps:
         "procrastinate", [(item.name, item.read_text(encoding="utf-8")) for item in packaged_migrations()]
     )
     migrations = _steps("migrations", _texts(sql / "migrations"))
+    made = (
+        _repeated("jobs", (sql / "jobs.sql").read_text(encoding="utf-8"), packaged),
+        *(_repeated(name, _all(sql / name), migrations) for name in ("functions", "views")),
+    )
     return Steps(
         bootstrap=(sql / "bootstrap.sql").read_text(encoding="utf-8"),
         procrastinate_schema=(procrastinate / "schema.sql").read_text(encoding="utf-8"),
         procrastinate=packaged,
         migrations=migrations,
-        repeated=(
-            _repeated("jobs", (sql / "jobs.sql").read_text(encoding="utf-8"), packaged),
-            *(_repeated(name, _all(sql / name), migrations) for name in ("functions", "views")),
-        ),
+        repeated=(*made, *_grants(sql / "grants", (*packaged, *migrations, *made))),
     )
 
 
@@ -81,6 +83,14 @@ def _repeated(name: str, text: str, after: Iterable[Step]) -> Step:
     """A step to be done again after new ones of `after`, whose names count in its checksum: one may drop a view that
     is in its way, or replace a function, and the run that applied it may have died right then."""
     return Step(name, text, _checksum("\n".join([text, *(step.name for step in after)])))
+
+
+def _grants(folder: Path, after: Iterable[Step]) -> tuple[Step, ...]:
+    """Granted anew after anything else: what is new belongs to whoever made it. Without the folder, no roles."""
+    if not folder.is_dir():
+        return ()
+    text = _all(folder)
+    return (Step("grants", text, _checksum("\n".join([text, *(f"{step.name} {step.checksum}" for step in after)]))),)
 
 
 def _checksum(text: str) -> str:

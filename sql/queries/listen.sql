@@ -1,0 +1,2 @@
+-- Its result is the cluster's part of every epoch.
+select notify.listen()

@@ -1,0 +1,79 @@
+"""A link to the test's database that can be frozen, cut and delayed, and the processes that run over it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from helpers.http import ADMIN_KEY
+from helpers.programs import Program
+from helpers.proxy import Proxy
+from helpers.rows import Db
+from notify.config import Settings
+from notify.postgres.embedded import Embedded
+
+
+@pytest.fixture
+def link(server: Embedded) -> Iterator[Proxy]:
+    """Healed and cut at the end."""
+    with Proxy("127.0.0.1", server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def linked_dsn(link: Proxy, database: Db) -> str:
+    """The test's database, through the link."""
+    return make_conninfo(host="127.0.0.1", port=link.port, user="postgres", dbname=database.info.dbname)
+
+
+@pytest.fixture
+def linked(linked_dsn: str) -> Settings:
+    """Settings of a process whose database lies behind the link."""
+    return Settings(database_url=linked_dsn, api_key=ADMIN_KEY)
+
+
+Run = Callable[..., Program]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """Starts `notify …` with settings; killed at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments: str, **settings: str) -> Program:
+            given = {"api_key": ADMIN_KEY, "port": "0"} | settings
+            return stack.enter_context(Program(tmp_path, *arguments, **given))
+
+        yield start
+
+
+def is_ready(url: str) -> bool:
+    """Whether the API says that it is ready."""
+    try:
+        return httpx.get(f"{url}/health/ready", timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
+def backends(db: Db, name: str) -> list[int]:
+    """Sessions of this application name on the test's database."""
+    found = db.execute(
+        "select pid from pg_stat_activity where datname = current_database() and application_name = %s order by pid",
+        (name,),
+    ).fetchall()
+    return [pid for (pid,) in found]
+
+
+def server_is_there(dsn: str) -> bool:
+    """Whether it takes connections."""
+    try:
+        psycopg.connect(dsn, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True

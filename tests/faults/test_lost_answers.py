@@ -1,0 +1,99 @@
+"""An answer that was lost leaves no doubt: the same request under the same Idempotency-Key gives the first outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from helpers.http import ADMIN_KEY, request
+from helpers.proxy import Proxy
+from helpers.rows import Db, add_recipients, column, value
+from helpers.server import serving
+from helpers.wait import until_async
+from notify.config import Settings
+
+_PATH = "/api/notifications/schedule/"
+_AT = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'advisory'"
+# Commits wait until the test lets them: in a deferred trigger, after everything of the request was done.
+_GATE = """
+create function notify.gate() returns trigger language plpgsql as $$
+begin
+  perform pg_advisory_xact_lock_shared(43);
+  return null;
+end $$;
+create constraint trigger gate after insert on notify.batch deferrable initially deferred for each row
+execute function notify.gate()
+"""
+
+
+@pytest.fixture
+async def api(linked: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    with serving(linked) as url:
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Idempotency-Key": "once"}
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
+            yield client
+
+
+async def _first_outcome(api: httpx.AsyncClient, body: dict[str, object]) -> httpx.Response:
+    """Repeat until it is known."""
+    answers: list[httpx.Response] = []
+
+    async def known() -> bool:
+        answers.append(await api.post(_PATH, json=body))
+        return answers[-1].status_code not in (409, 503)
+
+    await until_async(known, timeout=60)
+    return answers[-1]
+
+
+@pytest.mark.parametrize("cut", ["before the commit", "at the commit", "the client's connection"])
+async def test_cut_off_while_it_was_under_way(
+    api: httpx.AsyncClient, link: Proxy, db: Db, holder: Db, cut: str
+) -> None:
+    add_recipients(db, "ada")
+    db.execute(_GATE)
+    holder.execute("select pg_advisory_xact_lock(43)")
+    body = request()
+    first = asyncio.create_task(api.post(_PATH, json=body))
+
+    async def committing() -> bool:
+        return bool(value(db, _AT) == 1)
+
+    await until_async(committing, what="the commit waits")
+    if cut == "the client's connection":
+        first.cancel()
+        await asyncio.wait({first})
+    elif cut == "before the commit":
+        db.execute(f"select pg_terminate_backend(pid) {_AT.removeprefix('select count(*)')}".encode())
+        assert (await first).status_code == 503
+    else:
+        link.cut()
+        assert (await first).status_code == 503
+    holder.commit()
+    known = await _first_outcome(api, body)
+    assert known.status_code == 201
+    (id,) = known.json()["notification_ids"]
+    again = await api.post(_PATH, json=body)
+    assert (again.json(), again.headers["Idempotency-Replayed"]) == (known.json(), "true")
+    assert column(db, "select id from notify.notification") == [id]
+
+
+async def test_while_the_first_is_under_way_the_second_is_told_so(api: httpx.AsyncClient, db: Db, holder: Db) -> None:
+    add_recipients(db, "ada")
+    db.execute(_GATE)
+    holder.execute("select pg_advisory_xact_lock(43)")
+    body = request()
+    first = asyncio.create_task(api.post(_PATH, json=body))
+
+    async def committing() -> bool:
+        return bool(value(db, _AT) == 1)
+
+    await until_async(committing, what="the commit waits")
+    assert (await api.post(_PATH, json=body)).status_code == 409
+    holder.commit()
+    assert (await first).status_code in (201, 503)  # it waits a second for a lock at most
+    assert (await _first_outcome(api, body)).status_code == 201
+    assert value(db, "select count(*) from notify.batch") == 1
