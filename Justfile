@@ -31,3 +31,7 @@ schema:
 requirements:
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
         --custom-compile-command "just requirements" --upgrade --extra server pyproject.toml --output-file requirements.txt
+
+# a run of faults over the real processes: SEED MINUTES [--json]; 1 when a promise was broken
+chaos *args:
+    PYTHONPATH=tests python -m faults.chaos "$@"

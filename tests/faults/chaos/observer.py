@@ -1,0 +1,92 @@
+"""Looks at the service from outside, ten times a second: is something overdue, is every API ready."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+import httpx
+import psycopg
+
+from faults.chaos.callers import patiently
+from faults.chaos.pace import pause
+from faults.chaos.world import World
+
+_EVERY_SECONDS = 0.1
+_OVERDUE = """
+select count(*) from notify.notification
+where status = 'pending' and due_at < clock_timestamp() - interval '1 second'
+"""
+
+
+class Recovery:
+    """How long things are not well while no fault lasts, from the end of the first fault until they are well again."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self.spell = 0.0
+        self._before: float | None = None
+
+    def note(self, now: float, *, lasting: int, well: bool) -> None:
+        """How it is now, and how many faults last at the moment: their own time does not count."""
+        if well:
+            self.spell = 0.0
+        elif self._before is not None and not lasting:
+            self.spell += now - self._before
+        self.longest = max(self.longest, self.spell)
+        self._before = now
+
+
+class Observer:
+    """`well` is what the last look showed; `why` says what was wrong then."""
+
+    def __init__(self, world: World, lasting: Callable[[], int]) -> None:
+        self._world, self._lasting = world, lasting
+        self.recovery = Recovery()
+        self.well = False
+        self.why = ""
+        self.overdue: int | None = None
+        self._ready: dict[str, str] = {}
+
+    async def watch(self) -> None:
+        """Look for ever."""
+        while True:
+            await pause(_EVERY_SECONDS)
+            unready = [f"{api.name} {self._ready.get(api.name)}" for api in self._world.apis]
+            reasons = [reason for reason in unready if not reason.endswith(" ready")]
+            if self.overdue is None:
+                reasons.append("the database is away")
+            elif self.overdue:
+                reasons.append(f"{self.overdue} overdue")
+            self.why = "; ".join(reasons)
+            self.well = not self.why
+            self.recovery.note(time.monotonic(), lasting=self._lasting(), well=self.well)
+
+    async def count_overdue(self) -> None:
+        """Keep `overdue` true; None while the database does not answer."""
+        while True:
+            with contextlib.suppress(psycopg.OperationalError):
+                async with await psycopg.AsyncConnection.connect(self._world.dsn, autocommit=True) as connection:
+                    while True:
+                        cursor = await patiently(connection, connection.execute(_OVERDUE))
+                        ((self.overdue,),) = await cursor.fetchall()
+                        await pause(_EVERY_SECONDS)
+            self.overdue = None
+            await pause(_EVERY_SECONDS)
+
+    async def ask_ready(self) -> None:
+        """Keep asking each API whether it is ready."""
+        async with httpx.AsyncClient(timeout=2) as client:
+            while True:
+                for api in self._world.apis:
+                    self._ready[api.name] = await _state(client, api.url)
+                await pause(_EVERY_SECONDS)
+
+
+async def _state(client: httpx.AsyncClient, url: str) -> str:
+    try:
+        answer = await client.get(f"{url}/health/ready")
+    except httpx.TransportError as error:
+        return type(error).__name__
+    return "ready" if answer.status_code == 200 else str(answer.json().get("detail"))
