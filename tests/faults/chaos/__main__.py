@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import signal
 import sys
@@ -19,14 +20,17 @@ from faults.chaos.world import world
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seed", type=int)
-    parser.add_argument("minutes", type=float, help="of storms; calms, start and end come on top")
+    parser.add_argument("minutes", type=float, help="of storms and calms; the last one is not cut short")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    logging.getLogger("chaos").setLevel(logging.INFO)
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     script = drawn(random.Random(options.seed), options.minutes * 60)
     with world() as made:
         try:
-            result = asyncio.run(run(made, options.seed, script))
+            result = asyncio.run(run(made, options.seed, script, storm_seconds=options.minutes * 60))
         except BaseException:
             print(f"seed {options.seed}", file=sys.stderr)  # noqa: T201
             raise

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import random
+import time
 from collections import Counter
 from typing import NamedTuple
 
@@ -13,6 +16,8 @@ from faults.chaos.faults import FAULTS
 from faults.chaos.observer import Observer
 from faults.chaos.pace import pause
 from faults.chaos.world import World
+
+log = logging.getLogger("chaos")
 
 _STORM_SECONDS = 12.0
 # A calm ends when all is well again; not after this, so that the run says what is wrong.
@@ -68,8 +73,12 @@ class Nemesis:
         self.lasting = 0
         self.told: list[str] = []
 
-    async def run(self, script: Script, observer: Observer) -> None:
+    async def run(self, script: Script, observer: Observer, seconds: float = math.inf) -> None:
+        """The storms of the script; none begins after so many seconds."""
+        ends = time.monotonic() + seconds
         for storm in script:
+            if time.monotonic() >= ends:
+                return
             async with asyncio.TaskGroup() as strikes:
                 for strike in storm:
                     await pause(strike.after)
@@ -79,7 +88,7 @@ class Nemesis:
     async def _strike(self, strike: Strike) -> None:
         self.lasting += 1
         self.struck[strike.kind] += 1
-        self.told.append(f"{asyncio.get_running_loop().time():.1f} {strike.kind} for {strike.seconds:.1f} s")
+        self._tell(f"{strike.kind} for {strike.seconds:.1f} s")
         try:
             async with FAULTS[strike.kind].act(self._world, self._rng):
                 await pause(strike.seconds)
@@ -90,8 +99,14 @@ class Nemesis:
 
     async def _calm(self, observer: Observer) -> None:
         """Wait until all is well by itself; what is half open is only then swept away."""
-        await settled(observer)
+        begun = time.monotonic()
+        well = await settled(observer)
+        self._tell(f"{'well' if well else observer.why} after {time.monotonic() - begun:.1f} s of calm")
         self._world.heal()
+
+    def _tell(self, what: str) -> None:
+        self.told.append(f"{time.monotonic():.1f} {what}")
+        log.info(what)
 
 
 async def settled(observer: Observer, patience: float = _PATIENCE_SECONDS) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections import Counter
@@ -117,8 +118,10 @@ class Traffic:
         return ", ".join([f"{soon} pending"] * bool(soon) + [f"behind: {behind}"] * bool(behind))
 
 
-async def run(world: World, seed: int, script: Script, calm_seconds: float = 0.0) -> Result:
-    """The whole run. With `calm_seconds`, so long without any fault."""
+async def run(
+    world: World, seed: int, script: Script, calm_seconds: float = 0.0, storm_seconds: float = math.inf
+) -> Result:
+    """The whole run: so long a calm, then the storms of the script, none of which begins after `storm_seconds`."""
     rng = random.Random(seed)
     result = Result(seed)
     nemesis = Nemesis(world, random.Random(rng.random()))
@@ -134,7 +137,7 @@ async def run(world: World, seed: int, script: Script, calm_seconds: float = 0.0
         async with traffic.listening():
             async with traffic.calling():
                 await pause(calm_seconds)
-                await nemesis.run(script, observer)
+                await nemesis.run(script, observer, storm_seconds)
             result.unsettled = await _settle(traffic, observer)
             result.stored = await asyncio.to_thread(_read, world)
     result.seconds, result.recovery = time.monotonic() - begun, observer.recovery.longest
