@@ -196,6 +196,20 @@ async def test_who_answers_no_ping_is_closed(serve: Serve, sender: Sender) -> No
     assert (await client.closed())[0] == 1011
 
 
+async def test_who_answers_no_ping_and_takes_nothing_is_cut_off(
+    serve: Serve, sender: Sender, monkeypatch: pytest.MonkeyPatch, protocols: list[Protocol]
+) -> None:
+    monkeypatch.setattr(protocol, "_LINGER_SECONDS", 0.1)
+    sender.register("ada")
+    served = await serve(ws_ping_seconds=0.2, ws_pong_seconds=0.2)
+    client, _ = await served.hear("ada")
+    # As with bytes that the client never takes: closing waits for them.
+    monkeypatch.setattr(protocols[0].transport, "close", lambda: None)
+    client.socket.transport.pause_reading()
+    await _closed_by_server(served)
+    client.socket.transport.abort()
+
+
 async def test_messages_of_more_than_64_kib_in_one_frame_or_many(ada: Served) -> None:
     whole, _ = await ada.hear("ada")
     await whole.socket.send('"' + "x" * 65_534 + '"')

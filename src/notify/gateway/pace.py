@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Who is replayed 10,000 notifications and acknowledges each is done within a minute; a frame costs some 25 µs.
+# Who is replayed 10,000 notifications and acknowledges each is done within a minute; a frame costs some 10 µs.
 _AT_ONCE = 1000.0
 _PER_SECOND = 200.0
 
