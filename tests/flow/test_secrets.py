@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -32,7 +33,7 @@ _ACTIVITY = "select coalesce(query, '') || ' ' || coalesce(application_name, '')
 
 
 @pytest.fixture
-def password(server: Embedded, db: Db) -> str:
+def password(server: Embedded, dsn: str, db: Db) -> str:
     """Of the logins of api and worker, which over TCP have to give it from now on."""
     made = f"pw{secrets.token_hex(12)}"
     hba = server.data_dir / "postgres" / "pg_hba.conf"
@@ -40,7 +41,17 @@ def password(server: Embedded, db: Db) -> str:
     if not (text := hba.read_text()).startswith(rule):
         hba.write_text(rule + text)
         db.execute("select pg_reload_conf()")
+    user = logins.make(dsn, "notify_api")
+    until(lambda: _is_refused(host="127.0.0.1", port=server.port, user=user, dbname=db.info.dbname, password="no"))
     return made
+
+
+def _is_refused(**given: Any) -> bool:
+    try:
+        psycopg.connect(make_conninfo(**given)).close()
+    except psycopg.OperationalError:
+        return True
+    return False
 
 
 def _url(server: Embedded, dsn: str, group: str, password: str) -> str:
