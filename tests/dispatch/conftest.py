@@ -36,6 +36,7 @@ def people(db: Db) -> None:
 def spoil(db: Db) -> Spoil:
     """Let every change of these notifications to one of `statuses` fail; the sequence notify.tries counts them."""
     db.execute("create sequence notify.tries minvalue 0")
+    db.execute("grant usage on sequence notify.tries to notify_owner")  # as whom triggers run
 
     def make(*ids: int, statuses: tuple[str, ...] = ("sent",), code: str = "P0001") -> None:
         body = sql.SQL(

@@ -97,7 +97,7 @@ async def test_an_object_that_is_deleted_meanwhile_is_made_again(
     holder.execute("select from notify.mailbox where recipient = 'ada' for update")
     body = request(recipients=[{"id": "ada"}, 1], unknown_recipients="reject")
     posted.append(asyncio.create_task(api.post(_PATH, json=body)))
-    await _waits(db, "for key share")
+    await _waits(db, "notify.hold_mailboxes")
     assert call_one(holder, "delete_recipient", id="ada") == {"delete_recipient": True}
     holder.commit()
     answer = await posted[0]

@@ -9,6 +9,7 @@ named in sql/queries, so a migration under a running process does not change wha
 
 from __future__ import annotations
 
+import re
 import socket
 
 import psycopg
@@ -22,6 +23,9 @@ from notify.postgres.bounded import AsyncBoundedConnection, BoundedConnection
 _HOST_CHARACTERS = 40
 # What an answer may take on its way beyond the statement_timeout.
 _TRAVEL_SECONDS = 5.0
+
+_PORTS = re.compile(r"[0-9, ]*")
+_MALFORMED = "NOTIFY_DATABASE_URL should be like postgresql://user:password@host/database"
 
 _CONFIGURE = """
 select set_config('TimeZone', 'UTC', false),
@@ -45,7 +49,10 @@ def conninfo(target: Settings | str, *, name: str) -> str:
     try:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
-        raise ConfigError("NOTIFY_DATABASE_URL should be like postgresql://user:password@host/database") from error
+        raise ConfigError(_MALFORMED) from error
+    # After a password with a slash that is not written %2F, its beginning is the port, and libpq would say so.
+    if not _PORTS.fullmatch(str(given.get("port", ""))):
+        raise ConfigError(_MALFORMED)
     defaults = {
         "connect_timeout": settings.connect_timeout,
         "keepalives": 1,

@@ -142,14 +142,14 @@ def _tolerantly(conn: Conn, statement: sql.Composed) -> None:
 
 
 def _for_an_administrator(conn: Conn) -> str:
-    missing = _missing(conn)
-    lines = [f"create role {role} nologin;" for role in missing]
-    if OWNER in missing:
-        user = conn.execute("select current_user").fetchone()
-        members = [str(user[0])] if user else []
-    else:
-        members = _to_join(conn)
-    lines += [f"{_join(conn, member).as_string(conn)};" for member in members]
-    return "\n  ".join(
-        ["this login may not make roles; an administrator has to run once, before this is tried again:", *lines]
-    )
+    lines = [f"create role {role} nologin;" for role in _missing(conn)]
+    lines += [f"{_join(conn, member).as_string(conn)};" for member in _members(conn)]
+    told = "this login may neither make the roles of notify nor join them; an administrator has to run, once:"
+    return "\n  ".join([told, *lines])
+
+
+def _members(conn: Conn) -> list[str]:
+    """Who has to join notify_owner; where that is not there yet, this login."""
+    if OWNER not in _missing(conn):
+        return _to_join(conn)
+    return [name for (name,) in conn.execute("select current_user::text").fetchall()]
