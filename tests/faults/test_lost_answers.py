@@ -37,6 +37,22 @@ async def api(linked: Settings) -> AsyncIterator[httpx.AsyncClient]:
             yield client
 
 
+async def _at_its_commit(
+    api: httpx.AsyncClient, db: Db, holder: Db, body: dict[str, object]
+) -> asyncio.Task[httpx.Response]:
+    """A request that has done everything, and whose commit waits for the holder's."""
+    add_recipients(db, "ada")
+    db.execute(_GATE)
+    holder.execute("select pg_advisory_xact_lock(43)")
+    under_way = asyncio.create_task(api.post(_PATH, json=body))
+
+    async def committing() -> bool:
+        return bool(value(db, _AT) == 1)
+
+    await until_async(committing, what="the commit waits")
+    return under_way
+
+
 async def _first_outcome(api: httpx.AsyncClient, body: dict[str, object]) -> httpx.Response:
     """Repeat until it is known."""
     answers: list[httpx.Response] = []
@@ -53,16 +69,8 @@ async def _first_outcome(api: httpx.AsyncClient, body: dict[str, object]) -> htt
 async def test_cut_off_while_it_was_under_way(
     api: httpx.AsyncClient, link: Proxy, db: Db, holder: Db, cut: str
 ) -> None:
-    add_recipients(db, "ada")
-    db.execute(_GATE)
-    holder.execute("select pg_advisory_xact_lock(43)")
     body = request()
-    first = asyncio.create_task(api.post(_PATH, json=body))
-
-    async def committing() -> bool:
-        return bool(value(db, _AT) == 1)
-
-    await until_async(committing, what="the commit waits")
+    first = await _at_its_commit(api, db, holder, body)
     if cut == "the client's connection":
         first.cancel()
         await asyncio.wait({first})
@@ -82,16 +90,8 @@ async def test_cut_off_while_it_was_under_way(
 
 
 async def test_while_the_first_is_under_way_the_second_is_told_so(api: httpx.AsyncClient, db: Db, holder: Db) -> None:
-    add_recipients(db, "ada")
-    db.execute(_GATE)
-    holder.execute("select pg_advisory_xact_lock(43)")
     body = request()
-    first = asyncio.create_task(api.post(_PATH, json=body))
-
-    async def committing() -> bool:
-        return bool(value(db, _AT) == 1)
-
-    await until_async(committing, what="the commit waits")
+    first = await _at_its_commit(api, db, holder, body)
     assert (await api.post(_PATH, json=body)).status_code == 409
     holder.commit()
     assert (await first).status_code in (201, 503)  # it waits a second for a lock at most

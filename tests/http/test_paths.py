@@ -7,12 +7,14 @@ from typing import Any
 import httpx
 import msgspec
 import psycopg
+import psycopg_pool
 import pytest
 from structlog.testing import capture_logs
 
 from helpers.http import ADMIN_KEY, assert_problem, request, running
 from helpers.server import serving
 from notify.config import Settings
+from notify.http import problems
 from notify.http.app import create_app
 
 
@@ -203,6 +205,15 @@ async def test_ended_sessions_cost_nobody_an_error(api: httpx.AsyncClient, db: p
         "where application_name = 'notify-api' and datname = current_database()"
     )
     assert_problem(await api.get("/api/recipients/ada"), 404)
+
+
+def test_a_full_pool_is_no_outage() -> None:
+    """Nothing was begun, so there is no doubt whether a write happened."""
+    request: Any = None
+    unused: Any = None
+    answer = problems.on_database_error(unused, psycopg_pool.TooManyRequests("300 requests waiting"))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert b"urn:notify:problem:busy" in answer.content
 
 
 async def test_database_away() -> None:

@@ -10,12 +10,14 @@ from typing import Annotated, Any
 
 import msgspec
 import psycopg
+import psycopg_pool
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import UNSET, Meta, UnsetType
 
 from notify.errors import (
+    Busy,
     IdempotencyInFlight,
     NotifyError,
     TooManyRequests,
@@ -100,7 +102,10 @@ def on_notify_error(request: Request[Any, Any, Any], error: NotifyError) -> Resp
 
 
 def on_database_error(request: Request[Any, Any, Any], error: psycopg.Error) -> Response[bytes]:
-    """The database is away, or the pool is exhausted: worth repeating."""
+    """The database is away, or too many wait for it: worth repeating."""
+    if isinstance(error, psycopg_pool.TooManyRequests):
+        busy = Busy("too many requests wait for the database; repeat the request")
+        return respond(problem_of(busy), headers_of(busy))
     log.warning("database_unavailable", path=request.scope["path"], error=type(error).__name__)
     away = Unavailable("the database is out of reach; repeat the request with the same Idempotency-Key")
     return respond(problem_of(away), headers_of(away))
