@@ -209,7 +209,6 @@ async def test_ended_sessions_cost_nobody_an_error(api: httpx.AsyncClient, db: p
 
 def test_a_full_pool_is_no_outage() -> None:
     """Nothing was begun, so there is no doubt whether a write happened."""
-    request: Any = None
     unused: Any = None
     answer = problems.on_database_error(unused, psycopg_pool.TooManyRequests("300 requests waiting"))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
