@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import signal
 import sys
@@ -22,6 +23,8 @@ def main() -> int:
     parser.add_argument("minutes", type=float, help="of storms; calms, start and end come on top")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    # It warns of each connection that is cut, which is what happens here all the time.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     script = drawn(random.Random(options.seed), options.minutes * 60)
     with world() as made:

@@ -18,11 +18,12 @@ from faults.chaos.world import Slot, World
 Act = Callable[[World, random.Random], AbstractAsyncContextManager[None]]
 
 # A write fails while the fuse is above 0. A sequence, as what a failing transaction counts there is not rolled back.
+# The service writes as a role that knows nothing of this schema, so the trigger brings rights of its own.
 PREPARE = """
 create schema chaos;
 create sequence chaos.fuse increment -1 minvalue -1000000000 maxvalue 1000 start 1;
 select setval('chaos.fuse', 1), nextval('chaos.fuse');
-create function chaos.fail() returns trigger language plpgsql as $$
+create function chaos.fail() returns trigger language plpgsql security definer as $$
 begin
   if (select last_value from chaos.fuse) > 0 then
     if nextval('chaos.fuse') >= 0 then
