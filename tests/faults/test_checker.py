@@ -214,7 +214,7 @@ def test_what_may_not_be_is_seen(name: str) -> None:
 
 def test_recovery_counts_what_is_not_well_while_no_fault_lasts() -> None:
     recovery = Recovery()
-    steps = [(0, 0, True), (1, 1, False), (5, 1, False), (6, 0, False), (8, 0, False), (9, 0, True), (10, 0, False)]
-    for now, lasting, well in steps:
-        recovery.note(now, lasting=lasting, well=well)
-    assert (recovery.longest, recovery.spell) == (3, 1)
+    steps = [(0, 0, ""), (1, 1, "a"), (5, 1, "a"), (6, 0, "a"), (8, 0, "b"), (9, 0, ""), (10, 0, "c")]
+    for now, lasting, ill in steps:
+        recovery.note(now, lasting=lasting, ill=ill)
+    assert (recovery.longest, recovery.spell, recovery.reason) == (3, 1, "b")

@@ -27,12 +27,16 @@ select recipient, notification_id from notify.schedule(%(recipients)s, %(title)s
 
 
 class SqlCaller:
-    """One application with a connection of its own. `stopping` ends its loop."""
+    """One application with a connection of its own."""
 
     def __init__(self, dsns: Sequence[str], names: Names, history: History) -> None:
         self._dsns, self._names, self._history = dsns, names, history
         self._rng = random.Random(names.rng.random())
         self.stopping = False
+
+    def stop(self) -> None:
+        """Begin no further transaction."""
+        self.stopping = True
 
     async def run(self, pace: float) -> None:
         while not self.stopping:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 import zlib
@@ -19,6 +20,8 @@ from faults.chaos.pace import pause
 from faults.chaos.world import KEY
 
 _TIMEOUT_SECONDS = 5.0
+# A call that is not answered for so long after all faults ended is left unknown.
+_GIVE_UP_SECONDS = 60.0
 _KEYED = 0.8
 _REPEATED = 0.15
 _REMEMBERED = 200
@@ -52,12 +55,20 @@ class Names:
 
 
 class HttpCaller:
-    """One application. `stopping` ends its loop; calls under way are still brought to their answer."""
+    """One application."""
 
     def __init__(self, urls: Sequence[str], names: Names, history: History) -> None:
         self._urls, self._names, self._history = urls, names, history
         self._rng = random.Random(names.rng.random())
-        self.stopping = False
+        self._gives_up_at = math.inf
+
+    @property
+    def stopping(self) -> bool:
+        return self._gives_up_at < math.inf
+
+    def stop(self) -> None:
+        """Begin no further call; one under way is repeated for a while yet."""
+        self._gives_up_at = time.monotonic() + _GIVE_UP_SECONDS
 
     async def run(self, pace: float) -> None:
         headers = {"Authorization": f"Bearer {KEY}"}
@@ -125,7 +136,7 @@ class HttpCaller:
     async def _ask(self, call: Call, method: str, path: str, body: Any = None) -> Any:
         """Ask until the outcome is known, which without a key is once. The body of the first answer."""
         while not await self._try(call, method, path, body):
-            if call.key is None:
+            if call.key is None or time.monotonic() > self._gives_up_at:
                 return None
             await pause(self._rng.uniform(0.1, 0.8))
         first = call.answers[0]

@@ -18,7 +18,7 @@ from faults.chaos.world import Slot, World
 Act = Callable[[World, random.Random], AbstractAsyncContextManager[None]]
 
 # A write fails while the fuse is above 0. A sequence, as what a failing transaction counts there is not rolled back.
-# The drain runs as notify_owner, so the function runs as its own owner.
+# The service writes as a role that knows nothing of this schema, so the trigger brings rights of its own.
 PREPARE = """
 create schema chaos;
 create sequence chaos.fuse increment -1 minvalue -1000000000 maxvalue 1000 start 1;

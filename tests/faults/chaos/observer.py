@@ -26,15 +26,17 @@ class Recovery:
     def __init__(self) -> None:
         self.longest = 0.0
         self.spell = 0.0
+        self.reason = ""
         self._before: float | None = None
 
-    def note(self, now: float, *, lasting: int, well: bool) -> None:
-        """How it is now, and how many faults last at the moment: their own time does not count."""
-        if well:
+    def note(self, now: float, *, lasting: int, ill: str) -> None:
+        """What is wrong now, if anything, and how many faults last at the moment: their own time does not count."""
+        if not ill:
             self.spell = 0.0
         elif self._before is not None and not lasting:
             self.spell += now - self._before
-        self.longest = max(self.longest, self.spell)
+        if self.spell > self.longest:
+            self.longest, self.reason = self.spell, ill
         self._before = now
 
 
@@ -61,7 +63,7 @@ class Observer:
                 reasons.append(f"{self.overdue} overdue")
             self.why = "; ".join(reasons)
             self.well = not self.why
-            self.recovery.note(time.monotonic(), lasting=self._lasting(), well=self.well)
+            self.recovery.note(time.monotonic(), lasting=self._lasting(), ill=self.why)
 
     async def count_overdue(self) -> None:
         """Keep `overdue` true; None while the database does not answer."""

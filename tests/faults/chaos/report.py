@@ -36,6 +36,7 @@ def summary(result: Result) -> dict[str, Any]:
         "closes": dict(Counter(code for heard in result.history.listeners.values() for code in heard.closes)),
         "exits": result.exits,
         "longest recovery": round(result.recovery, 1),
+        "waited for": result.waited_for,
         "unsettled": result.unsettled,
         "lateness": {name: _percentile(lateness, part) for name, part in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))},
         "verdicts": [f"{verdict.kind.value}: {verdict.text}" for verdict in result.verdicts],
@@ -53,6 +54,7 @@ def table(result: Result) -> str:
         lines.append(f"{name}: {', '.join(f'{key} {count}' for key, count in told[name].items())}")
     lines += ["", *(f"{name:<28}{count:>6}" for name, count in told["broken"].items()), ""]
     lines += [f"{name:<28}{told[name]:>6}" for name in ("notifications", "frames", "longest recovery")]
+    lines[-1] += f"  {result.waited_for}"
     return "\n".join(lines + [f"unsettled: {result.unsettled}"] * bool(result.unsettled) + _first_cases(result))
 
 

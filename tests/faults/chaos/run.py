@@ -53,6 +53,7 @@ class Result:
     faults: list[str] = field(default_factory=list)
     exits: dict[str, dict[int, int]] = field(default_factory=dict)
     recovery: float = 0.0
+    waited_for: str = ""
     unsettled: str = ""
 
 
@@ -107,7 +108,7 @@ class Traffic:
                 yield
             finally:
                 for caller in self.callers:
-                    caller.stopping = True
+                    caller.stop()
 
     def unheard(self) -> str:
         """What is still to come: rows that are soon due, and frames."""
@@ -141,6 +142,7 @@ async def run(
             result.unsettled = await _settle(traffic, observer)
             result.stored = await asyncio.to_thread(_read, world)
     result.seconds, result.recovery = time.monotonic() - begun, observer.recovery.longest
+    result.waited_for = observer.recovery.reason
     result.verdicts = check(result.history, result.stored)
     result.struck, result.missed, result.faults = nemesis.struck, nemesis.missed, nemesis.told
     result.exits = {slot.name: dict(slot.exits) for slot in world.slots}
