@@ -23,11 +23,10 @@ def main() -> int:
     parser.add_argument("minutes", type=float, help="of storms and calms; the last one is not cut short")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    # It warns of each connection that is cut, which is what happens here all the time.
-    logging.getLogger("psycopg").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logging.getLogger("chaos").setLevel(logging.INFO)
+    # It warns of each connection that is cut, which is what happens here all the time.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     script = drawn(random.Random(options.seed), options.minutes * 60)
     with world() as made:
