@@ -20,6 +20,7 @@ from faults.chaos.world import World
 log = logging.getLogger("chaos")
 
 _STORM_SECONDS = 12.0
+_LONG_ONES = 0.15
 # A calm ends when all is well again; not after this, so that the run says what is wrong.
 _PATIENCE_SECONDS = 75.0
 
@@ -58,8 +59,10 @@ def each_once(rng: random.Random, longest: float = 4.0) -> Script:
 
 
 def _length(rng: random.Random, kind: str, longest: float) -> float:
-    """Long ones are rare."""
+    """Long ones are rare, but not so rare that none comes in minutes."""
     fault = FAULTS[kind]
+    if rng.random() < _LONG_ONES:
+        return min(rng.uniform(fault.shortest, fault.longest), longest)
     return min(fault.shortest + rng.expovariate(1 / 4), fault.longest, longest)
 
 
