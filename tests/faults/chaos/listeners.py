@@ -139,14 +139,17 @@ def _upgrade(path: str, token: str) -> bytes:
 
 
 async def talk_garbage(token: str, urls: Sequence[str], rng: random.Random) -> None:
-    """Clients that say what nobody understands, or ask for what cannot be."""
+    """Clients that say what nobody understands, or ask for what cannot be, and leave without a word."""
     while True:
         url = rng.choice(urls).replace("http", "ws", 1)
         cursor = rng.choice(("now", "0", "x", "nowhere:7", "99999999", "-1"))
         with contextlib.suppress(OSError, WebSocketException, TimeoutError):
             headers = {"Authorization": f"Bearer {rng.choice((token, 'nonsense'))}"}
             async with connect(f"{url}/ws?since={cursor}", additional_headers=headers, open_timeout=3) as socket:
-                for _ in range(rng.randint(1, 5)):
-                    await socket.send(rng.choice(_GARBAGE).decode("latin-1"))
-                await pause(rng.uniform(0, 1))
+                try:
+                    for _ in range(rng.randint(1, 5)):
+                        await socket.send(rng.choice(_GARBAGE).decode("latin-1"))
+                    await pause(rng.uniform(0, 1))
+                finally:
+                    socket.transport.abort()
         await pause(rng.uniform(0.2, 1))
