@@ -255,7 +255,7 @@ async def test_an_answer_that_is_taken_bit_by_bit_is_not_cut_off(settings: Setti
         def abort(self) -> None:
             cut.append("cut")
 
-    config = uvicorn.Config(_large([]), lifespan="off")
+    config = uvicorn.Config(_large([]), lifespan="off", log_config=None)
     made: Any = protocol_with(settings)(config=config, server_state=uvicorn.server.ServerState(), app_state={})  # type: ignore[call-arg]
     made.transport = Transport()
     made._look(1_000_000 + 65_536)
