@@ -143,6 +143,19 @@ $$;
 comment on function notify.settle(bigint[], text[], boolean) is
   'Turns locked due rows into sent ones: numbers them in their recipients'' streams, counts them, adds deliveries for outside channels, cancels what has expired, and signals.';
 
+create or replace function notify.is_crowded(p_places integer) returns boolean
+language sql stable as $$
+  -- Anybody may take an advisory lock, so those of who may not drain do not count.
+  select count(*) >= p_places
+  from pg_locks l join pg_stat_activity a on a.pid = l.pid
+  where l.locktype = 'advisory' and l.granted and l.objsubid = 2
+    and l.database = (select d.oid from pg_database d where d.datname = current_database())
+    and l.classid = 5477 and l.objid between 1 and p_places
+    and (pg_has_role(a.usesysid, 'notify_worker', 'member') or pg_has_role(a.usesysid, 'notify_owner', 'member'))
+$$;
+comment on function notify.is_crowded(integer) is
+  'Whether the first p_places of the drains'' places are taken by sessions that may drain.';
+
 create or replace function notify.drain(
   p_max integer default 1000,
   p_due_from timestamptz default null,
@@ -168,7 +181,8 @@ begin
   -- More than two drains at once gain nothing and make chunks slower. A look from the beginning has a place of its own,
   -- as what lies below the others' marks is sent by no other.
   crowded := p_only is null and not (pg_try_advisory_xact_lock(5477, 1) or pg_try_advisory_xact_lock(5477, 2)
-    or (p_due_from is null and pg_try_advisory_xact_lock(5477, 3)));
+    or (p_due_from is null and pg_try_advisory_xact_lock(5477, 3)))
+    and notify.is_crowded(case when p_due_from is null then 3 else 2 end);
   if crowded then
     return;
   end if;

@@ -17,7 +17,8 @@ import structlog
 
 from notify.access import SCOPES, Principal, find_api_key, is_well_formed, key_hash, read_token, token_key
 from notify.config import Settings
-from notify.errors import Busy, Unauthenticated
+from notify.errors import Busy, TooManyRequests, Unauthenticated
+from notify.places import Places
 from notify.postgres.pool import Pool
 from notify.supervise import describe
 
@@ -28,7 +29,8 @@ _FRESH_SECONDS = 2.0
 _HELD_KEYS = 10_000
 _REFUSED_KEYS = 1_000
 _STRANGERS_AT_A_TIME = 2
-_STRANGERS_WAITING = 200
+_STRANGERS_WAITING = 400
+_STRANGERS_WAITING_EACH = 100
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -51,7 +53,7 @@ class Gatekeeper:
         self._refused: OrderedDict[bytes, _Found] = OrderedDict()
         self._looking: dict[bytes, asyncio.Task[Principal | None]] = {}
         self._strangers = asyncio.Semaphore(max(1, min(_STRANGERS_AT_A_TIME, pool.max_size // 2)))
-        self._waiting = 0
+        self._line = Places(_STRANGERS_WAITING, _STRANGERS_WAITING_EACH)
         self.lookups = 0
 
     async def signing_key(self) -> str:
@@ -63,8 +65,8 @@ class Gatekeeper:
         self._token_key = found
         return found
 
-    async def admit(self, credential: str) -> Principal:
-        """The principal of an API key or a recipient token.
+    async def admit(self, credential: str, address: str = "") -> Principal:
+        """The principal of an API key or a recipient token, shown by a peer of this address.
 
         Raises Unauthenticated if it is neither, Busy when too many unknown keys wait, and what the database raises.
         """
@@ -75,35 +77,32 @@ class Gatekeeper:
             return read_token(await self.signing_key(), credential)
         if not is_well_formed(credential):
             raise Unauthenticated("this is no API key and no token; keys look like ntf_…")
-        principal = await self._principal(hashed)
+        principal = await self._principal(hashed, address)
         if principal is None:
             raise Unauthenticated("the key is unknown, expired or revoked")
         return principal
 
-    async def _principal(self, hashed: bytes) -> Principal | None:
+    async def _principal(self, hashed: bytes, address: str) -> Principal | None:
         found = self._held.get(hashed) or self._refused.get(hashed)
         if found is not None and found.until > time.monotonic():
             return found.principal
         looking = self._looking.get(hashed)
         if looking is None:
-            looking = asyncio.create_task(self._look_up(hashed) if hashed in self._held else self._queue(hashed))
+            work = self._look_up(hashed) if hashed in self._held else self._queue(hashed, address)
+            looking = asyncio.create_task(work)
             self._looking[hashed] = looking
             looking.add_done_callback(lambda task: self._looked(hashed, task))
         # Shielded: who is cancelled must not take the lookup away from the others.
         return await asyncio.shield(looking)
 
-    async def _queue(self, hashed: bytes) -> Principal | None:
+    async def _queue(self, hashed: bytes, address: str) -> Principal | None:
         """Look up a key that may be anything, when it is its turn."""
-        if self._waiting >= _STRANGERS_WAITING:
-            raise Busy("too many credentials wait to be checked; repeat the request")
-        self._waiting += 1
         try:
-            async with asyncio.timeout(self._settings.connect_timeout):
-                await self._strangers.acquire()
-        except TimeoutError as error:
+            with self._line.place(address):
+                async with asyncio.timeout(self._settings.connect_timeout):
+                    await self._strangers.acquire()
+        except (TooManyRequests, TimeoutError) as error:
             raise Busy("too many credentials wait to be checked; repeat the request") from error
-        finally:
-            self._waiting -= 1
         try:
             return await self._look_up(hashed)
         finally:

@@ -11,6 +11,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from conftest import Connect
+from helpers import logins
 from helpers.rows import (
     Db,
     call_one,
@@ -302,7 +303,7 @@ async def test_a_look_from_the_beginning_has_a_place_of_its_own(conn: Conn, db: 
     assert statuses(db, [id]) == ["sent"]
 
 
-@pytest.mark.parametrize("code", ["40001", "40P01", "55P03", "53200", "57014", "XX000"])
+@pytest.mark.parametrize("code", ["40001", "40P01", "55P03", "53200", "57014"])
 async def test_what_is_no_rows_fault_is_raised_and_nothing_parked(conn: Conn, db: Db, spoil: Spoil, code: str) -> None:
     (id,) = schedule_ids(db, "ada")
     spoil(id, code=code)
@@ -310,6 +311,28 @@ async def test_what_is_no_rows_fault_is_raised_and_nothing_parked(conn: Conn, db
         await _all(conn)
     assert statuses(db, [id]) == ["pending"]
     assert call_one(db, "cancel", id=id)["cancelled"]
+
+
+@pytest.mark.parametrize("code", ["42501", "42P01", "55000", "XX001"])
+async def test_one_row_may_fail_in_any_way(conn: Conn, db: Db, spoil: Spoil, code: str) -> None:
+    ids = [id for _ in range(5) for id in schedule_ids(db, "ada", "bob")]
+    spoil(ids[3], code=code)
+    quarantine = Quarantine()
+    assert (await _all(conn, quarantine)).sent == 9
+    assert quarantine.ids() == [ids[3]]
+
+
+async def test_places_held_by_who_may_not_drain_do_not_count(conn: Conn, db: Db, dsn: str) -> None:
+    """Anybody who may connect may take an advisory lock."""
+    (id,) = schedule_ids(db, "ada")
+    with psycopg.connect(logins.dsn_of(dsn, "notify_app"), autocommit=True) as stranger:
+        held = [value(stranger, "select pg_try_advisory_lock(5477, %s)", place) for place in (1, 2, 3)]
+        assert held == [True] * 3
+        done = await _all(conn, due_from=soon(db, "-1 minute"))
+        assert (done.sent, done.crowded) == (1, False)
+        schedule(db, "ada")
+        assert (await _all(conn)).sent == 1
+    assert statuses(db, [id]) == ["sent"]
 
 
 async def test_a_lost_connection_is_raised(conn: Conn, db: Db) -> None:

@@ -151,7 +151,7 @@ async def test_keys_that_cannot_be_checked_stop_nobody_elses_end(
     await expiring.expect("hello")
     asked = asyncio.Event()
 
-    async def hanging(credential: str) -> Any:
+    async def hanging(credential: str, address: str) -> Any:
         asked.set()
         await asyncio.Event().wait()
 

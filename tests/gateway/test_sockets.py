@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from gateway.conftest import Client, Sender, Serve, Served
 from helpers.wait import until_async
 from notify.access import key_hash, new_key
-from notify.gateway.strangers import address_of
+from notify.places import address_of
 
 BURST = 4 * 2**20
 

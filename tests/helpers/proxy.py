@@ -18,6 +18,7 @@ from typing import Any, Self
 _CHUNK_BYTES = 65_536
 # Chunks on their way in one direction of one connection; beyond, the sender is not read any more.
 _CHUNKS = 16
+_LAST_ROUNDS = 5
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -125,10 +126,11 @@ class Proxy:
 
     async def _close(self) -> None:
         self._stop_listening()
-        tasks = [connection.reset() for connection in self._connections]
-        await asyncio.gather(*tasks, return_exceptions=True)
-        # Transports say goodbye to their sockets in the loop's next round.
-        await asyncio.sleep(0)
+        # What was accepted a moment ago begins, so that it can end; transports leave their sockets in later rounds.
+        for _ in range(_LAST_ROUNDS):
+            tasks = [connection.reset() for connection in self._connections]
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(self, reader, writer)

@@ -19,6 +19,7 @@ from notify.config import Settings
 from notify.errors import Busy, Unauthenticated
 from notify.gatekeeper import Gatekeeper
 from notify.gateway import admission
+from notify.places import Places
 from notify.postgres.pool import Pool, open_pool
 
 
@@ -69,7 +70,7 @@ async def test_unknown_keys_leave_connections_to_keys_that_are_known(
 ) -> None:
     good = key_of("read")
     await keeper.admit(good)
-    monkeypatch.setattr(gatekeeper, "_STRANGERS_WAITING", 10)
+    keeper._line = Places(10, 10)
     look_up, blocked = keeper._look_up, asyncio.Semaphore(0)
     inside = 0
 
@@ -85,7 +86,7 @@ async def test_unknown_keys_leave_connections_to_keys_that_are_known(
     lane.flood(30)
 
     async def full() -> bool:
-        return keeper._waiting == 10 and inside == 2
+        return len(keeper._line) == 10 and inside == 2
 
     await until_async(full, what="two are looked up, ten wait")
     # Not believed any more, so it is looked up: at once, though the line is full.
@@ -103,6 +104,29 @@ async def test_unknown_keys_leave_connections_to_keys_that_are_known(
     assert (await keeper.admit(key_of("read"))).scopes == {"read"}
 
 
+async def test_guesses_of_one_address_leave_places_to_others(
+    keeper: Gatekeeper, key_of: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that holds is as unknown as a guess to a process that has just started."""
+    good, look_up, blocked = key_of("read"), keeper._look_up, asyncio.Event()
+
+    async def slow(hashed: bytes) -> Any:
+        await blocked.wait()
+        return await look_up(hashed)
+
+    monkeypatch.setattr(keeper, "_look_up", slow)
+    guesses = [asyncio.create_task(keeper.admit(new_key(), "192.0.2.1")) for _ in range(1000)]
+
+    async def refused() -> bool:
+        return sum(task.done() for task in guesses) > 800
+
+    await until_async(refused, what="the line of that address is full")
+    wanted = asyncio.create_task(keeper.admit(good, "192.0.2.2"))
+    blocked.set()
+    assert (await wanted).scopes == {"read"}
+    await asyncio.gather(*guesses, return_exceptions=True)
+
+
 async def test_an_unknown_key_waits_no_longer_than_for_a_connection(
     keeper: Gatekeeper, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +135,7 @@ async def test_an_unknown_key_waits_no_longer_than_for_a_connection(
         await keeper._strangers.acquire()
     with pytest.raises(Busy):
         await keeper.admit(new_key())
-    assert keeper._waiting == 0
+    assert len(keeper._line) == 0
 
 
 async def test_unknown_keys_push_out_no_good_one(

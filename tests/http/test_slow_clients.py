@@ -106,6 +106,13 @@ async def short(app: Litestar, settings: Settings) -> AsyncIterator[Listening]:
         yield made
 
 
+@pytest.fixture
+async def patient(app: Litestar, settings: Settings) -> AsyncIterator[Listening]:
+    """The API as it is: time ends nothing here."""
+    async with listening(app, settings) as made:
+        yield made
+
+
 async def test_silence_is_not_waited_for(short: Listening) -> None:
     assert await (await short.peer()).rest() == b""
 
@@ -131,6 +138,37 @@ async def test_a_head_without_bounds(short: Listening) -> None:
     head, _, body = (await peer.rest()).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 431 ")
     assert msgspec.json.decode(body)["type"] == "urn:notify:problem:head-too-large"
+
+
+@pytest.mark.parametrize("line", [b"X: y\r\n", b"y"], ids=["many trailers", "one long trailer"])
+async def test_trailers_without_bounds(patient: Listening, line: bytes) -> None:
+    """Nobody asks for them, and no limit of the body counts them."""
+    chunked = b"POST /api/recipients HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HOST + b"\r\n0\r\nX: "
+    peer = await patient.peer(chunked)
+    closed = asyncio.create_task(peer.rest())
+    sent = 0
+
+    async def flood() -> bool:
+        nonlocal sent
+        if not closed.done():
+            peer.say(line * 1000)
+            sent += 1000 * len(line)
+        return closed.done()
+
+    await until_async(flood)
+    closed.exception()
+    assert sent < 5_000_000
+
+
+async def test_a_body_in_the_smallest_chunks_is_no_flood(patient: Listening, settings: Settings) -> None:
+    head = (
+        f"POST /api/recipients HTTP/1.1\r\nAuthorization: Bearer {settings.api_key}\r\nTransfer-Encoding: chunked\r\n"
+    )
+    body = b'{"recipients":[{"id":"' + b"a" * 20_000 + b'"}]}'
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    json = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+    peer = await patient.peer(head.encode() + json + HOST + b"\r\n" + chunks + b"0\r\n\r\n")
+    assert b" 400 " in await peer.answer()  # the id is too long, says who has read it
 
 
 async def test_empty_lines_are_no_sign_of_life(short: Listening) -> None:
@@ -217,7 +255,7 @@ async def test_an_answer_that_is_taken_bit_by_bit_is_not_cut_off(settings: Setti
         def abort(self) -> None:
             cut.append("cut")
 
-    config = uvicorn.Config(_large([]), lifespan="off")
+    config = uvicorn.Config(_large([]), lifespan="off", log_config=None)
     made: Any = protocol_with(settings)(config=config, server_state=uvicorn.server.ServerState(), app_state={})  # type: ignore[call-arg]
     made.transport = Transport()
     made._look(1_000_000 + 65_536)

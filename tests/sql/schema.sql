@@ -163,6 +163,12 @@ CREATE FUNCTION notify.idempotency_finish(p_owner text, p_key text, p_request_ha
 
 COMMENT ON FUNCTION notify.idempotency_finish(p_owner text, p_key text, p_request_hash bytea, p_answer jsonb) IS 'Keeps the answer of a key that idempotency_begin claimed in this transaction.';
 
+CREATE FUNCTION notify.is_crowded(p_places integer) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.is_crowded(p_places integer) IS 'Whether the first p_places of the drains'' places are taken by sessions that may drain.';
+
 CREATE FUNCTION notify.is_deep(p_value jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE STRICT
     AS …;
@@ -196,7 +202,7 @@ CREATE FUNCTION notify.now() RETURNS timestamp with time zone
     LANGUAGE sql PARALLEL SAFE
     AS …;
 
-COMMENT ON FUNCTION notify.now() IS 'The one clock. Real time, moved by the setting notify.clock_offset (an interval, as ''2 hours''), which tests set for a session or a database.';
+COMMENT ON FUNCTION notify.now() IS 'The one clock. Real time, moved by the setting notify.clock_offset (an interval, as ''2 hours''), which tests set for a session or a database; that of a login which is not in notify_owner does not count.';
 
 CREATE FUNCTION notify.open_mailboxes(p_ids bigint[], p_wait boolean) RETURNS text[]
     LANGUAGE plpgsql
@@ -315,7 +321,7 @@ CREATE FUNCTION notify.tidy(p_keep_answers interval, p_max integer, OUT answers 
     SET search_path TO 'notify_jobs', 'pg_catalog', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION notify.tidy(p_keep_answers interval, p_max integer, OUT answers integer, OUT wakeups integer, OUT jobs integer) IS 'Deletes old idempotency answers, wakeups that nobody answered, and dispatch jobs whose second is over by a minute, also those stuck in doing.';
+COMMENT ON FUNCTION notify.tidy(p_keep_answers interval, p_max integer, OUT answers integer, OUT wakeups integer, OUT jobs integer) IS 'Deletes old idempotency answers, wakeups that nobody answered, and dispatch jobs whose second is over by a minute, also those stuck in doing, and other jobs of ours that a dead worker left in doing.';
 
 CREATE FUNCTION notify.token_key() RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER

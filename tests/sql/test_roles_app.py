@@ -19,6 +19,8 @@ from helpers.rows import (
     drain,
     heard,
     listen,
+    move_clock,
+    refused,
     schedule,
     schedule_ids,
     soon,
@@ -65,6 +67,14 @@ def test_app_rolls_back(as_app: Db, db: Db) -> None:
         schedule(as_app, "ada", "dan", unknown_recipients="create", idempotency_key="k")
     assert stored(db) == (0, 0, 0)
     assert value(db, "select count(*) from notify.wakeup") == 0
+
+
+def test_app_moves_no_clock(as_app: Db) -> None:
+    """The setting that fakes the clock is anybody's to set, and counts for those who own everything anyway."""
+    move_clock(as_app, "-100 years")
+    assert value(as_app, "select abs(extract(epoch from notify.now() - clock_timestamp())) < 60")
+    with refused("NT002", "scheduled_at"):
+        schedule(as_app, "ada", scheduled_at="2000-01-01Z")
 
 
 def test_app_moves_what_then_rings(as_app: Db, db: Db) -> None:

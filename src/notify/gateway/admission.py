@@ -30,9 +30,9 @@ class Pass(msgspec.Struct, frozen=True):
         return ends is not None and ends <= datetime.now(UTC)
 
 
-async def admit(gatekeeper: Gatekeeper, credential: str) -> Pass:
+async def admit(gatekeeper: Gatekeeper, credential: str, address: str = "") -> Pass:
     """Check a credential. Raises Unauthenticated, or Forbidden for a key that may not read."""
-    principal = await gatekeeper.admit(credential)
+    principal = await gatekeeper.admit(credential, address)
     if principal.recipient is not None:
         return Pass(principal, None)
     principal.require("read")

@@ -26,10 +26,10 @@ from notify.gateway.closing import Closing
 from notify.gateway.connection import Connection
 from notify.gateway.messages import Ack, Auth, Patience
 from notify.gateway.protocol import ABORT
-from notify.gateway.strangers import Strangers
 from notify.gateway.stream import Stream
 from notify.gateway.wire import Gone, dismiss, transmit
 from notify.gateway.wire import Send as Sender
+from notify.places import Places, address_of
 from notify.supervise import describe
 
 log = structlog.stdlib.get_logger(__name__)
@@ -85,7 +85,9 @@ def websocket_routes(gateway: Doorkeeping) -> list[ASGIRouteHandler]:
 class _Endpoint:
     def __init__(self, gateway: Doorkeeping) -> None:
         self._gateway = gateway
-        self._strangers = Strangers(gateway.settings)
+        settings = gateway.settings
+        # They keep places from each other, not from those who came with a credential.
+        self._strangers = Places(settings.max_unauthenticated, settings.max_unauthenticated_per_address)
 
     async def serve(self, scope: Any, receive: Reading, send: Sender) -> None:
         """One socket, from its handshake to its end."""
@@ -132,7 +134,7 @@ class _Endpoint:
         request.check_origin(scope, gateway.settings.allowed_origins)
         query = request.query(scope)
         credential = request.credential(scope) or await self._introduction(scope, receive)
-        admitted = await admission.admit(gateway.gatekeeper, credential)
+        admitted = await admission.admit(gateway.gatekeeper, credential, address_of(scope))
         recipient = admission.owner(admitted, query.recipient)
         connection = Connection(recipient, query.cursor, gateway.stream, gateway.settings, send, _abort(scope))
         if gateway.closing:
@@ -142,7 +144,7 @@ class _Endpoint:
 
     async def _introduction(self, scope: Any, receive: Reading) -> str:
         """The credential of one who came without."""
-        with self._strangers.place(scope):
+        with self._strangers.place(address_of(scope)):
             return await self._first_message(receive)
 
     async def _first_message(self, receive: Reading) -> str:

@@ -18,6 +18,7 @@ from notify.errors import Forbidden, InvalidValue, NotFound, TooManyRequests, Un
 from notify.http.routes import Access, Doc, HttpRequest
 from notify.http.services import services
 from notify.inputs import as_recipient
+from notify.places import address_of
 
 _SCHEMES = frozenset({"bearer", "token"})
 # What a key needs where a recipient's token would do.
@@ -43,7 +44,7 @@ async def gate(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRout
         access = "public"
     if access == "public":
         return
-    principal = await services(connection).gatekeeper.admit(_credential(connection))
+    principal = await services(connection).gatekeeper.admit(_credential(connection), address_of(connection.scope))
     _count(connection, principal)
     _check(principal, access)
     connection.scope["user"] = principal

@@ -21,6 +21,8 @@ from notify.http.problems import Problem, problem_of
 
 # What a head may have, with all its headers.
 _HEAD_BYTES = 65_536
+# The least chunk, of one byte, comes with five around it.
+_CHUNK_WEIGHT = 8
 # Who takes an answer at all takes so much of it before the next look.
 _TAKEN_BYTES = 65_536
 
@@ -49,11 +51,14 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and see what is still to come."""
-        self._head_bytes = self._head_bytes + len(data) if self._awaited == "head" else 0
+        # Of what comes, all that is no body is head: also trailers, and what is written between chunks.
+        self._head_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return
-        if self._awaited == "head" and self._head_bytes > _HEAD_BYTES:
+        if self._head_bytes > _HEAD_BYTES and self._awaited == "body":
+            self.transport.abort()
+        elif self._head_bytes > _HEAD_BYTES:
             self._refuse(problem_of(HeadTooLarge(f"the head of a request may have {_HEAD_BYTES} bytes")))
         elif self._awaited is None and self._is_idle and self.timeout_keep_alive_task is None:
             self._awaited = "head"  # it sends empty lines
@@ -64,6 +69,16 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self._requests += 1
         self._awaited = "head"
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One line of the head; those behind the body nobody asks for, and the application has the list already."""
+        if self._awaited == "head":
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Part of the body. What stands around a chunk is its sender's, as long as it is not more than the chunk."""
+        self._head_bytes = max(0, self._head_bytes - _CHUNK_WEIGHT * len(body))
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Its head is here."""

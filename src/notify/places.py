@@ -1,4 +1,4 @@
-"""Places for sockets that came without a credential: some for all, and fewer for each address."""
+"""Places for those whom nobody knows yet: some for all, and fewer for each address, as one host must not take all."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from notify.config import Settings
 from notify.errors import TooManyRequests
 
 # Of IPv6 one host has a whole network.
 _IPV6_PREFIX = 64
 
 
-class Strangers:
-    """Who waits to say a credential. They keep places from each other, not from those who came with one."""
+class Places:
+    """`most` in all, `most_each` of one address."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._most = settings.max_unauthenticated
-        self._most_each = settings.max_unauthenticated_per_address
+    def __init__(self, most: int, most_each: int) -> None:
+        self._most = most
+        self._most_each = most_each
         self._by_address: Counter[str] = Counter()
 
+    def __len__(self) -> int:
+        return self._by_address.total()
+
     @contextmanager
-    def place(self, scope: Any) -> Iterator[None]:
+    def place(self, address: str) -> Iterator[None]:
         """Hold a place while the block lasts. Raises TooManyRequests."""
-        address = address_of(scope)
-        if self._by_address.total() >= self._most:
+        if len(self) >= self._most:
             raise TooManyRequests("too many connections are waiting to be admitted")
         if self._by_address[address] >= self._most_each:
             raise TooManyRequests("too many connections of this address are waiting to be admitted")
