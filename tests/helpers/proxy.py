@@ -208,9 +208,10 @@ class _Connection:
             if not chunk:
                 writer.write_eof()
                 return
+            # Counted first: who has received it sees it counted.
+            self._proxy.count(len(chunk))
             writer.write(chunk)
             await writer.drain()
-            self._proxy.count(len(chunk))
 
 
 async def _all(*works: Coroutine[Any, Any, None]) -> None:
