@@ -108,7 +108,8 @@ def _plain_uvicorn(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """What the end of the process cancels is no error, and uvicorn's tracebacks of it, one as text, tell nothing."""
     event.pop("color_message", None)
     text = str(event["event"]).rstrip()
-    as_text = text.startswith("Traceback ") and text.endswith("asyncio.exceptions.CancelledError")
+    last = text.rpartition("\n")[2]
+    as_text = text.startswith("Traceback ") and last.startswith("asyncio.exceptions.CancelledError")
     if as_text or _is_cancellation(event.get("exc_info")):
         event.pop("exc_info", None)
         what = "stopping" if as_text else "a request"

@@ -77,11 +77,11 @@ def test_a_database_that_is_away_is_told_without_a_trace(capsys: pytest.CaptureF
     assert "exception" not in line
 
 
-async def _cut_short() -> None:
+async def _cut_short(why: str | None) -> None:
     """What uvicorn logs where the end of the process cancels a request, and the application while it stops."""
     task = asyncio.current_task()
     assert task is not None
-    task.cancel()
+    task.cancel(why)
     try:
         await asyncio.Event().wait()
     except asyncio.CancelledError as error:
@@ -90,9 +90,10 @@ async def _cut_short() -> None:
         task.uncancel()
 
 
-def test_what_the_end_of_the_process_cuts_short_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("why", [None, "Cancelled via cancel scope 7f4453e963e0"])
+def test_what_the_end_of_the_process_cuts_short_is_a_line(capsys: pytest.CaptureFixture[str], why: str | None) -> None:
     log.configure(SETTINGS)
-    asyncio.run(_cut_short())
+    asyncio.run(_cut_short(why))
     cut = _lines(capsys)
     assert [(line["level"], line["event"]) for line in cut] == [
         ("warning", "a request was cut short by the end of the process"),
