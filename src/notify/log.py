@@ -32,6 +32,8 @@ _LIBRARIES = {
 # What one looks for first stands first in each line.
 _FIRST = ("timestamp", "level", "event")
 _LEAST_SECRET = 6
+# What Procrastinate's own tasks raise after it was closed; by name, as most commands do without its import.
+_CLOSED = "AppNotOpen"
 _API_KEY = re.compile(r"\bntf_[A-Za-z0-9_-]{8,}")
 _TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
@@ -118,14 +120,15 @@ def _plain_uvicorn(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _plain_outage(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A library's traceback of a database that is away tells no more than its error."""
+    """A library's traceback of a database that is away, or of a job whose end is not noted as the process ends before,
+    tells no more than its error."""
     exc_info = event.get("exc_info")
     error = exc_info[1] if isinstance(exc_info, tuple) else None
-    while error is not None and not isinstance(error, psycopg.OperationalError):
+    while error is not None and not (isinstance(error, psycopg.OperationalError) or type(error).__name__ == _CLOSED):
         error = error.__cause__
     if error is not None:
         event.pop("exc_info")
-        event["error"] = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
+        event["error"] = f"{type(error).__name__}: {str(error).strip()}".partition("\n")[0]
     return event
 
 

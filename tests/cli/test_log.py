@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 import structlog
+from procrastinate.exceptions import AppNotOpen
 
 from notify import log
 from notify.access import new_key, new_token
@@ -74,6 +75,20 @@ def test_a_database_that_is_away_is_told_without_a_trace(capsys: pytest.CaptureF
         logging.getLogger("procrastinate").exception("heartbeat failed")
     (line,) = _lines(capsys)
     assert (line["event"], line["error"]) == ("heartbeat failed", "OperationalError: server closed the connection")
+    assert "exception" not in line
+
+
+def test_a_job_that_outlives_its_app_is_told_without_a_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(SETTINGS)
+    try:
+        raise AppNotOpen
+    except AppNotOpen:
+        logging.getLogger("procrastinate").exception("job not finished")
+    (line,) = _lines(capsys)
+    assert (line["event"], line["error"]) == (
+        "job not finished",
+        "AppNotOpen: App was not open. Procrastinate App needs to be opened using:",
+    )
     assert "exception" not in line
 
 
