@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from notify import config
+from notify import environment
 from notify.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,7 +45,7 @@ def test_commands_and_settings_exist(compose: dict[str, Any]) -> None:
     for name in SERVICES:
         service = compose["services"][name]
         assert service["command"][0] == name
-        assert config.unknown(service["environment"]) == []
+        assert environment.unknown(service["environment"]) == []
         assert "NOTIFY_DATABASE_URL" in service["environment"]
         if name != "migrate":
             assert service["healthcheck"]["test"][1:3] == ["notify", "doctor"]

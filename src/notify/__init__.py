@@ -15,7 +15,8 @@ A map, to be read from top to bottom:
   calls.py        every call of an application, as data
   access.py       API keys and recipient tokens; gatekeeper.py checks them
   postgres/       connections, statements from sql/, migrations, the embedded server
-  model.py errors.py config.py cursor.py supervise.py places.py   leaves
+  environment.py  reads and shows the settings, whose struct is config.py
+  model.py errors.py cursor.py supervise.py places.py   leaves
 
 What happens inside the database stands in sql/: start with sql/migrations/0001_tables.sql.
 """

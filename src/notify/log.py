@@ -17,7 +17,8 @@ import psycopg
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from notify.config import SECRETS, Settings, redact
+from notify.config import SECRETS, Settings
+from notify.environment import redact
 
 # At these levels the libraries tell what matters; below, uvicorn and Procrastinate log every start and job.
 _LIBRARIES = {

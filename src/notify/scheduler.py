@@ -16,7 +16,8 @@ import msgspec
 from notify import arguments
 from notify.arguments import RecipientFields, ScheduleOptions
 from notify.calls import Call
-from notify.config import Settings, load
+from notify.config import Settings
+from notify.environment import load
 from notify.joined import perform_joined, perform_joined_sync
 from notify.link import AsyncLink, Link
 from notify.model import Page, ScheduleStatus

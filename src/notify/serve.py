@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 from litestar import Litestar
 
-from notify import config, log
+from notify import environment, log
 from notify.config import Settings
 from notify.errors import NotifyError
 from notify.gateway.protocol import Protocol as WebsocketProtocol
@@ -35,7 +35,7 @@ class StartFailed(NotifyError):
 def app() -> Litestar:
     """The application with settings from the environment, for an ASGI server of one's own:
     `uvicorn --factory notify.serve:app`."""
-    settings = config.load()
+    settings = environment.load()
     log.configure(settings)
     return create_app(settings)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Notify
-from notify import config
+from notify import environment
 from notify.cli import place
 from notify.cli.place import announced, server_url
 
@@ -43,7 +43,7 @@ def test_what_is_set_outranks_what_is_found(
 ) -> None:
     environ = {"NOTIFY_DATA_DIR": str(tmp_path)} | {f"NOTIFY_{name}": value for name, value in told.items()}
     monkeypatch.setattr(place, "environment", lambda: environ)
-    settings = config.load(environ)
+    settings = environment.load(environ)
     if up_serves:
         with announced(tmp_path, FOUND):
             assert server_url(settings, last) == url

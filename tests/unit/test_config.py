@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from notify.config import Settings, describe, load, unknown
+from notify.config import Settings
+from notify.environment import describe, load, unknown
 from notify.errors import ConfigError, NotifyError
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from notify import errors
-from notify.config import Described, Settings, describe
+from notify.config import Settings
+from notify.environment import Described, describe
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
 

@@ -13,8 +13,9 @@ import msgspec
 import psycopg
 from psycopg import Connection
 
-from notify import config, log
-from notify.config import Settings
+from notify import log
+from notify.config import PREFIX, Settings
+from notify.environment import load
 from notify.errors import EmbeddedError
 from notify.postgres.connection import connect_sync
 from notify.supervise import describe
@@ -38,8 +39,8 @@ class NoDatabase(click.ClickException):
 
 def prepared(**flags: str | int | None) -> Settings:
     """The settings, flags before the environment, with logging set up. A flag that is None was not given."""
-    given = {config.PREFIX + name.upper(): str(value) for name, value in flags.items() if value is not None}
-    settings = config.load({**os.environ, **given})
+    given = {PREFIX + name.upper(): str(value) for name, value in flags.items() if value is not None}
+    settings = load({**os.environ, **given})
     log.configure(settings)
     if settings.api_key is not None and len(settings.api_key) < _GOOD_KEY:
         click.echo(f"notify: NOTIFY_API_KEY has less than {_GOOD_KEY} characters, and can be guessed", err=True)

@@ -18,7 +18,8 @@ import psycopg
 
 from notify.cli.common import NoDatabase, as_json, database, environment, located, prepared, say, say_json, table
 from notify.cli.place import server_url
-from notify.config import Settings, unknown
+from notify.config import Settings
+from notify.environment import unknown
 from notify.errors import NotifyError
 from notify.postgres import migrate
 from notify.postgres.connection import here

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from notify.cli.common import environment
-from notify.config import Settings, describe
+from notify.config import Settings
+from notify.environment import describe
 from notify.errors import NotifyError
 from notify.postgres.system_user import open_private
 

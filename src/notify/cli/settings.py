@@ -6,7 +6,7 @@ import click
 
 from notify.cli.common import as_json, environment, located, prepared, say, say_json, table
 from notify.cli.text import printable
-from notify.config import Described, describe, redact, unknown
+from notify.environment import Described, describe, redact, unknown
 
 
 @click.command()

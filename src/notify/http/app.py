@@ -13,7 +13,7 @@ from litestar import Litestar, Response
 from litestar.config.cors import CORSConfig
 from litestar.handlers import HTTPRouteHandler
 
-from notify import config
+from notify import environment
 from notify.config import Settings
 from notify.gatekeeper import Gatekeeper
 from notify.gateway import Gateway, websocket_routes
@@ -72,7 +72,7 @@ def create_app(settings: Settings | None = None, *, worker_ready: Callable[[], b
 
     `worker_ready` tells whether the worker of the same process works; without it there is none in this process.
     """
-    settings = settings or config.load()
+    settings = settings or environment.load()
     measured = Metrics()
 
     @contextlib.asynccontextmanager
