@@ -91,7 +91,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(ge=1, description="a connection whose peer acknowledges nothing for so long is closed")
     ] = 10.0
     idle_in_transaction_timeout: Annotated[
-        float, Meta(ge=0, description="longest pause inside one of our transactions; 0: no limit")
+        float,
+        Meta(ge=0, description="longest pause inside one of our transactions, in the API never above 5; 0: no limit"),
     ] = 30.0
 
     # the two alarm clocks

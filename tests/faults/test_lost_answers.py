@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import httpx
+import psycopg
 import pytest
 
 from helpers.http import ADMIN_KEY, request
 from helpers.proxy import Proxy
-from helpers.rows import Db, add_recipients, column, value
+from helpers.rows import Db, add_recipients, column, schedule_ids, soon, statuses, value
 from helpers.server import serving
 from helpers.wait import until_async
 from notify.config import Settings
@@ -87,6 +89,35 @@ async def test_cut_off_while_it_was_under_way(
     again = await api.post(_PATH, json=body)
     assert (again.json(), again.headers["Idempotency-Replayed"]) == (known.json(), "true")
     assert column(db, "select id from notify.notification") == [id]
+
+
+async def test_an_api_that_froze_within_a_request_lets_go_of_its_locks(
+    api: httpx.AsyncClient, link: Proxy, db: Db, holder: Db, second: Db
+) -> None:
+    """Long before others have waited a minute for what it holds."""
+    add_recipients(db, "ada")
+    (id,) = schedule_ids(db, "ada", scheduled_at=soon(db))
+    db.execute(_GATE.replace("notify.batch deferrable initially deferred", "notify.idempotency").encode())
+    holder.execute("select pg_advisory_xact_lock(43)")
+    frozen = asyncio.create_task(api.delete(f"/api/notifications/{id}/cancel_scheduled/"))
+
+    async def at_the_gate() -> bool:
+        return bool(value(db, _AT) == 1)
+
+    await until_async(at_the_gate, what="its answer is about to be kept")
+    link.freeze()
+    holder.commit()
+
+    async def free() -> bool:
+        with suppress(psycopg.errors.LockNotAvailable):
+            return value(second, "select id from notify.notification where id = %s for update nowait", id) == id
+        return False
+
+    assert not await free()
+    await until_async(free, timeout=15, what="the lock is free")
+    assert statuses(db, [id]) == ["pending"]
+    link.thaw()
+    assert (await frozen).status_code == 503
 
 
 async def test_while_the_first_is_under_way_the_second_is_told_so(api: httpx.AsyncClient, db: Db, holder: Db) -> None:

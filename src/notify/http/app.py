@@ -41,6 +41,7 @@ from notify.postgres.pool import open_pool
 log = structlog.get_logger("notify.http")
 
 _LOCK_SECONDS = 1.0
+_IDLE_SECONDS = 5.0
 
 _HANDLERS: list[HTTPRouteHandler] = [
     schedule.schedule,
@@ -130,8 +131,13 @@ async def _services(
 
 
 def _impatient(settings: Settings) -> Settings:
-    """A request that waits for a lock holds a connection that others need: soon it is told to come again instead."""
-    return msgspec.structs.replace(settings, lock_timeout=min(settings.lock_timeout or _LOCK_SECONDS, _LOCK_SECONDS))
+    """A request that waits for a lock holds a connection that others need: soon it is told to come again instead. And
+    a process that stops, or whose link freezes, in the middle of a request keeps its locks from others not for long."""
+    return msgspec.structs.replace(
+        settings,
+        lock_timeout=min(settings.lock_timeout or _LOCK_SECONDS, _LOCK_SECONDS),
+        idle_in_transaction_timeout=min(settings.idle_in_transaction_timeout or _IDLE_SECONDS, _IDLE_SECONDS),
+    )
 
 
 def _few(settings: Settings) -> Settings:

@@ -161,6 +161,8 @@ HANDLERS: dict[type[Exception] | int, Any] = {
     NotifyError: on_notify_error,
     psycopg.OperationalError: on_database_error,
     psycopg.InterfaceError: on_database_error,
+    # The session ended while this process stood still; psycopg counts it among the server's own errors.
+    psycopg.errors.IdleInTransactionSessionTimeout: on_database_error,
     HTTPException: on_http_exception,
     Exception: on_crash,
 }
