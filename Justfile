@@ -19,9 +19,9 @@ fmt:
     ruff format .
     ruff check --fix .
 
-# p50 and p99 of due → frame, and of POST → frame
-bench-latency *args:
-    python bench/latency.py "$@"
+# every figure of docs/performance.md beside its yardstick: [--quick] [--json FILE] [--only TOPIC …] [--spread FILE …]
+bench *args:
+    python -m bench "$@"
 
 # write tests/sql/schema.sql anew, after a migration that was meant to change it
 schema:

@@ -1,0 +1,1 @@
+"""The work of notify done by others, as yardsticks."""
