@@ -64,56 +64,90 @@ $$;
 comment on function notify.check_time(timestamptz, timestamptz, timestamptz) is
   'Refuses times that cannot be accepted. A null p_at means now.';
 
+create or replace function notify.distinct_ids(p_ids text[]) returns text[]
+language plpgsql immutable as $$
+begin
+  -- Most requests have one recipient, for whom no query is worth its start.
+  if cardinality(p_ids) <= 1 then
+    return p_ids;
+  end if;
+  return array(select u.id from unnest(p_ids) with ordinality as u (id, place) group by u.id order by min(u.place));
+end
+$$;
+comment on function notify.distinct_ids(text[]) is 'The ids in their order; doubles are one, at their first place.';
+
+create or replace function notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[])
+returns table (recipient text, notification_id bigint, batch_id bigint, due_at timestamptz)
+language plpgsql set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+  v_ids bigint[];
+  v_priorities notify.priority[];
+  v_times timestamptz[];
+begin
+  -- Rows come back in the order in which they were inserted, here and below.
+  with added as (
+    insert into notify.batch (type, priority, title, message, data, channels, reference, scheduled_at, expires_at, created_at)
+    select b.type, b.priority, b.title, b.message, b.data,
+      case when cardinality(b.channels) = 1 then b.channels else array(select distinct c.name from unnest(b.channels) as c (name)) end,
+      b.reference, b.scheduled_at, b.expires_at, b.created_at
+    from unnest(p_batches) as b
+    returning id, priority, scheduled_at
+  )
+  select array_agg(a.id), array_agg(a.priority), array_agg(a.scheduled_at) into v_ids, v_priorities, v_times from added a;
+  return query
+  insert into notify.notification (batch_id, recipient, priority, due_at)
+  select v_ids[g.of], g.recipient, v_priorities[g.of], v_times[g.of] from unnest(p_of, p_recipients) as g (of, recipient)
+  returning recipient, id, batch_id, due_at;
+end
+$$;
+comment on function notify.store(notify.batch[], integer[], text[]) is
+  'The one place where batches and notifications are written: p_recipients[i] is to receive p_batches[p_of[i]]. All was checked, and the recipients are locked. Returns the notifications in that order. Ids are given here, in the batches'' order.';
+
 create or replace function notify.accept(
   p_recipients text[], p_title text, p_message text, p_at timestamptz, p_type text, p_priority text, p_data jsonb,
   p_channels text[], p_reference text, p_expires_at timestamptz, p_unknown text
 ) returns table (recipient text, notification_id bigint, batch_id bigint)
-language plpgsql set enable_seqscan = off as $$
+-- The plans are the same for one recipient and for many, and planning them takes as long as running them for one.
+language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := notify.now();
-  v_ids text[];
+  v_ids text[] := notify.distinct_ids(p_recipients);
   v_known text[];
   v_unknown text[];
-  v_batch bigint;
+  v_batch notify.batch;
 begin
   perform notify.check_content(p_title, p_message, p_type, p_priority, p_data, p_channels, p_reference);
   perform notify.check_time(p_at, p_expires_at, v_now);
-  -- Doubles are one, at their first place.
-  v_ids := array(
-    select u.id from unnest(p_recipients) with ordinality as u (id, place) group by u.id order by min(u.place)
-  );
   -- Locked as the foreign key would lock them anyway, so that one who is being deleted is waited for and then unknown.
   v_known := array(select m.recipient from notify.mailbox m where m.recipient in (select u.id from unnest(v_ids) as u (id)) order by m.recipient for key share of m);
-  v_unknown := array(
-    select u.id from unnest(v_ids) with ordinality as u (id, place)
-    where not exists (select from unnest(v_known) as k (id) where k.id = u.id) order by u.place
-  );
-  if cardinality(v_unknown) > 0 and p_unknown = 'reject' then
-    perform notify.refuse('NT005', 'recipients', format('recipient %s is not known', quote_literal(left(v_unknown[1], 128))));
-  elsif cardinality(v_unknown) > 0 and p_unknown = 'create' then
-    perform notify.upsert_recipients((select jsonb_agg(jsonb_build_object('id', u.id)) from unnest(v_unknown) as u (id)), false);
-    v_unknown := '{}';
-  end if;
-  if cardinality(v_unknown) < cardinality(v_ids) then
-    insert into notify.batch (type, priority, title, message, data, channels, reference, scheduled_at, expires_at, created_at)
-    values (p_type, p_priority::notify.priority, p_title, p_message, p_data,
-      array(select distinct c.name from unnest(p_channels) as c (name)), p_reference, coalesce(p_at, v_now), p_expires_at, v_now)
-    returning id into v_batch;
+  v_batch := row(null, p_type, p_priority, p_title, p_message, p_data, p_channels, p_reference, coalesce(p_at, v_now), p_expires_at, v_now);
+  if cardinality(v_known) < cardinality(v_ids) then
+    v_unknown := array(
+      select u.id from unnest(v_ids) with ordinality as u (id, place)
+      where not exists (select from unnest(v_known) as k (id) where k.id = u.id) order by u.place
+    );
+    if p_unknown = 'reject' then
+      perform notify.refuse('NT005', 'recipients', format('recipient %s is not known', quote_literal(left(v_unknown[1], 128))));
+    elsif p_unknown = 'create' then
+      perform notify.upsert_recipients((select jsonb_agg(jsonb_build_object('id', u.id)) from unnest(v_unknown) as u (id)), false);
+    else
+      v_known := array(
+        select u.id from unnest(v_ids) with ordinality as u (id, place)
+        where not exists (select from unnest(v_unknown) as k (id) where k.id = u.id) order by u.place
+      );
+      return query
+      select u.id, s.notification_id, s.batch_id from unnest(v_ids) with ordinality as u (id, place)
+      left join notify.store(case when cardinality(v_known) > 0 then array[v_batch] end,
+        array_fill(1, array[cardinality(v_known)]), v_known) s on s.recipient = u.id
+      order by u.place;
+      return;
+    end if;
   end if;
   return query
-  with given as materialized (
-    select u.id, u.place from unnest(v_ids) with ordinality as u (id, place)
-  ),
-  added as (
-    insert into notify.notification (batch_id, recipient, priority, due_at)
-    select v_batch, g.id, p_priority::notify.priority, coalesce(p_at, v_now)
-    from given g where not exists (select from unnest(v_unknown) as u (id) where u.id = g.id) order by g.place
-    returning id, recipient
-  )
-  select g.id, a.id, case when a.id is not null then v_batch end
-  from given g left join added a on a.recipient = g.id
-  order by g.place;
+  select s.recipient, s.notification_id, s.batch_id
+  from notify.store(array[v_batch], array_fill(1, array[cardinality(v_ids)]), v_ids) s;
 end
 $$;
 comment on function notify.accept(text[], text, text, timestamptz, text, text, jsonb, text[], text, timestamptz, text) is

@@ -4,7 +4,7 @@ grant usage on schema notify to notify_api;
 grant select on notify.recipient, notify.mailbox, notify.batch, notify.notification to notify_api;
 grant select (id, hash, scopes, expires_at, revoked_at) on notify.api_key to notify_api;
 grant execute on function
-  notify.schedule, notify.cancel, notify.cancel_batches, notify.cancel_reference, notify.reschedule, notify.send, notify.retry,
+  notify.schedule, notify.schedule_together, notify.cancel, notify.cancel_batches, notify.cancel_reference, notify.reschedule, notify.send, notify.retry,
   notify.schedule_status, notify.upsert_recipients, notify.delete_recipient, notify.hold_mailboxes,
   notify.idempotency_begin, notify.idempotency_finish, notify.mark_read, notify.ack,
   notify.listen, notify.token_key, notify.epoch, notify.now

@@ -1,2 +1,4 @@
-select notify.idempotency_finish(%(owner)s::text, %(key)s::text, %(hash)s::bytea,
-  jsonb_build_object('status', %(status)s::integer, 'body', %(body)s::text, 'media_type', %(media_type)s::text))
+select notify.idempotency_finish(a.owner, a.key, a.hash,
+  jsonb_build_object('status', a.status, 'body', a.body, 'media_type', a.media_type))
+from unnest(%(owners)s::text[], %(keys)s::text[], %(hashes)s::bytea[], %(statuses)s::integer[], %(bodies)s::text[],
+  %(media_types)s::text[]) as a (owner, key, hash, status, body, media_type)

@@ -51,7 +51,7 @@ DOORS = {
     "upsert_recipient": "app",
     "now": "app api worker",
     "cancel_batches delete_recipient hold_mailboxes idempotency_begin idempotency_finish mark_read ack": "api",
-    "listen token_key epoch": "api",
+    "schedule_together listen token_key epoch": "api",
     "drain pick park plan tidy rescue_deliveries delete_cancelled delete_old": "worker",
 }
 INNER = (

@@ -36,6 +36,7 @@ from notify.http.readiness import Readiness
 from notify.http.routes import Answer, Doc, HttpRequest, route
 from notify.http.services import Services
 from notify.http.shares import Shares
+from notify.http.together import Together
 from notify.postgres.pool import open_pool
 
 log = structlog.get_logger("notify.http")
@@ -85,7 +86,7 @@ def create_app(settings: Settings | None = None, *, worker_ready: Callable[[], b
     handlers = [*_HANDLERS, _schema_route(_HANDLERS)]
     app = Litestar(
         route_handlers=[*_option_routes(handlers), *handlers],
-        guards=[gate],
+        before_request=gate,
         exception_handlers=problems.HANDLERS,
         lifespan=[serving],
         request_max_body_size=settings.max_body_bytes,
@@ -121,6 +122,7 @@ async def _services(
             settings=settings,
             pool=pool,
             shares=Shares(pool, settings.connect_timeout),
+            together=Together(pool),
             rate_limit=RateLimit(settings.rate_limit),
             gatekeeper=gatekeeper,
             gateway=gateway,

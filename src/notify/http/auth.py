@@ -5,11 +5,8 @@ Credentials come in the `Authorization` header only; one in the URL would end up
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
-from litestar.connection import ASGIConnection
-from litestar.enums import ScopeType
-from litestar.handlers import ASGIRouteHandler, BaseRouteHandler
 from litestar.types import Scope
 
 from notify.access import Principal
@@ -27,27 +24,27 @@ _INBOX: dict[Access, KeyScope] = {"inbox": "read", "inbox-write": "schedule"}
 _LIMIT = "notify.limit"
 
 
-async def gate(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+async def gate(request: HttpRequest) -> None:
     """Let a request in, or raise. A route that does not declare its access is closed.
 
-    The gateway admits its websockets itself, as their credential may come in the first message, and refuses
+    It runs before every handler of a path; not as the framework's guard, which would have the handler copied for each
+    request. The gateway admits its websockets itself, as their credential may come in the first message, and refuses
     all else on its path. OPTIONS tells nothing but the methods of a path.
     """
-    scope = connection.scope
-    if scope["type"] != ScopeType.HTTP or scope["method"] == "OPTIONS" or isinstance(handler, ASGIRouteHandler):
+    if request.method == "OPTIONS":
         return
-    doc = handler.opt.get("doc")
+    doc = request.route_handler.opt.get("doc")
     if not isinstance(doc, Doc):
         raise Forbidden("this path is closed")
     access = doc.access
-    if access == "read" and doc.path == "/metrics" and services(connection).settings.metrics_public:
+    if access == "read" and doc.path == "/metrics" and services(request).settings.metrics_public:
         access = "public"
     if access == "public":
         return
-    principal = await services(connection).gatekeeper.admit(_credential(connection), address_of(connection.scope))
-    _count(connection, principal)
+    principal = await services(request).gatekeeper.admit(_credential(request), address_of(request.scope))
+    _count(request, principal)
     _check(principal, access)
-    connection.scope["user"] = principal
+    request.scope["user"] = principal
 
 
 def limit_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
@@ -75,12 +72,12 @@ def inbox_owner(principal: Principal, asked: str | None) -> str:
     return principal.recipient
 
 
-def _count(connection: ASGIConnection[Any, Any, Any, Any], principal: Principal) -> None:
+def _count(request: HttpRequest, principal: Principal) -> None:
     """Raises TooManyRequests. Whatever else is wrong with a request, it counts."""
-    verdict = services(connection).rate_limit.take(principal.name)
+    verdict = services(request).rate_limit.take(principal.name)
     if verdict is None:
         return
-    connection.scope["state"][_LIMIT] = verdict.headers()
+    request.scope["state"][_LIMIT] = verdict.headers()
     if verdict.retry_after:
         raise TooManyRequests(
             f"more than {verdict.limit} requests a minute; the next one may come in {verdict.retry_after} s",
@@ -97,8 +94,8 @@ def _check(principal: Principal, access: Access) -> None:
         principal.require(scope)
 
 
-def _credential(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
-    headers = connection.headers.getall("authorization", [])
+def _credential(request: HttpRequest) -> str:
+    headers = request.headers.getall("authorization", [])
     if not headers:
         raise Unauthenticated("this needs the header Authorization: Bearer KEY")
     scheme, _, credential = headers[0].strip().partition(" ")

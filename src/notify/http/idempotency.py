@@ -16,30 +16,19 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 from psycopg import AsyncConnection
 
-from notify.errors import IdempotencyInFlight, IdempotencyMismatch, InvalidValue, NotFound, WrongStatus
+from notify.errors import InvalidValue, NotFound, WrongStatus
 from notify.http import problems
 from notify.http.auth import principal_of
 from notify.http.bodies import LARGE_BYTES, offload, read_bytes
+from notify.http.claims import HEADER, MOST_CHARS, REPLAYED, Claim, idempotency_begin, idempotency_finish
 from notify.http.database import connection_for
 from notify.http.routes import Answer, HttpRequest
-from notify.postgres import queries
 
-HEADER = "Idempotency-Key"
-REPLAYED = "Idempotency-Replayed"
-MOST_CHARS = 255
 # Integers are exact of themselves.
 _EXACT = msgspec.json.Decoder(float_hook=lambda digits: msgspec.Raw(digits.encode()))
 _KEY = re.compile(r"[!-~]{1,255}")
 
 Work = Callable[[AsyncConnection[Any]], Awaitable[Answer]]
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """A first answer as it was stored; the body as text, so that a replay has the same bytes."""
-
-    status: int
-    body: str
-    media_type: str
 
 
 async def once(request: HttpRequest, work: Work) -> Answer:
@@ -48,21 +37,26 @@ async def once(request: HttpRequest, work: Work) -> Answer:
     Without a key the work runs on an autocommit connection. Raises IdempotencyMismatch, IdempotencyInFlight, and
     what the work raises.
     """
-    key = _key(request)
+    claim = await claim_of(request)
     async with connection_for(request) as connection:
-        if key is None:
+        if claim is None:
             return await work(connection)
-        hashed = await _hash(request)
         async with connection.transaction():
-            return await _once(connection, principal_of(request).name, key, hashed, work)
+            return await _once(connection, claim, work)
 
 
-async def _once(connection: AsyncConnection[Any], owner: str, key: str, hashed: bytes, work: Work) -> Answer:
-    kept = await idempotency_begin(connection, owner, key, hashed)
+async def claim_of(request: HttpRequest) -> Claim | None:
+    """What the request's key claims; None without one. Raises InvalidValue for what can be no key."""
+    key = _key(request)
+    return None if key is None else Claim(principal_of(request).name, key, await _hash(request))
+
+
+async def _once(connection: AsyncConnection[Any], claim: Claim, work: Work) -> Answer:
+    kept = await idempotency_begin(connection, claim)
     if kept is not None:
         return Answer(kept.status, kept.body.encode(), kept.media_type, {REPLAYED: "true"})
     answer = await _attempt(connection, work)
-    await idempotency_finish(connection, owner, key, hashed, answer)
+    await idempotency_finish(connection, [(claim, answer)])
     return answer
 
 
@@ -74,31 +68,6 @@ async def _attempt(connection: AsyncConnection[Any], work: Work) -> Answer:
     except (NotFound, WrongStatus) as error:
         body = msgspec.json.encode(problems.problem_of(error))
         return Answer(error.status, body, problems.MEDIA_TYPE)
-
-
-async def idempotency_begin(connection: AsyncConnection[Any], owner: str, key: str, hashed: bytes) -> Kept | None:
-    """Claim a key until the transaction ends; the answer that it already has."""
-    try:
-        return await queries.maybe(connection, "idempotency_begin", Kept, owner=owner, key=key, hash=hashed)
-    except (IdempotencyInFlight, IdempotencyMismatch) as error:
-        error.field = HEADER
-        raise
-
-
-async def idempotency_finish(
-    connection: AsyncConnection[Any], owner: str, key: str, hashed: bytes, answer: Answer
-) -> None:
-    """Keep the answer of a claimed key."""
-    await queries.run(
-        connection,
-        "idempotency_finish",
-        owner=owner,
-        key=key,
-        hash=hashed,
-        status=answer.status,
-        body=answer.body.decode(),
-        media_type=answer.media_type,
-    )
 
 
 def _key(request: HttpRequest) -> str | None:

@@ -12,7 +12,7 @@ import msgspec
 
 from notify.http import examples, problems, words
 from notify.http.bodies import MOST_ID
-from notify.http.idempotency import HEADER, MOST_CHARS, REPLAYED
+from notify.http.claims import HEADER, MOST_CHARS, REPLAYED
 from notify.http.problems import Problem
 from notify.http.routes import JSON, Doc
 

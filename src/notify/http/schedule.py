@@ -15,8 +15,9 @@ from psycopg import AsyncConnection
 from notify import calls
 from notify.calls import Call, perform
 from notify.errors import Busy, InvalidValue, LimitExceeded
+from notify.http.auth import principal_of
 from notify.http.bodies import LARGE_BYTES, as_utc, check_depth, offload, read_body, read_bytes
-from notify.http.idempotency import once
+from notify.http.idempotency import claim_of, once
 from notify.http.recipients_input import ids_and_rows
 from notify.http.replies import Placed, Scheduled
 from notify.http.routes import Answer, HttpRequest, answer, route
@@ -30,6 +31,8 @@ log = structlog.get_logger("notify.http")
 
 _LOGGED_IDS = 10
 _LARGE = 1_000
+# A request with so few recipients shares its transaction with others.
+_FEW = 20
 _TRIES = 3
 # Data as it is written may be so much larger than MOST_DATA_BYTES, as every character may be escaped.
 _MOST_WRITTEN = 6 * MOST_DATA_BYTES
@@ -64,6 +67,11 @@ async def schedule(request: HttpRequest) -> Answer:
     data = await offload(large, data_text, body.data)
     wanted = _call(body, ids, at, data, body.unknown_recipients or services(request).settings.unknown_recipients)
 
+    if not rows and not large and len(ids) <= _FEW:
+        answered = await _together(request, wanted)
+        if answered is not None:
+            return answered
+
     async def work(connection: AsyncConnection[Any]) -> Answer:
         accepted = await _store(connection, rows, wanted)
         due = at
@@ -72,6 +80,13 @@ async def schedule(request: HttpRequest) -> Answer:
         return await offload(many, _answer, accepted, due)
 
     return await once(request, work)
+
+
+async def _together(request: HttpRequest, wanted: Call[Accepted, list[Accepted]]) -> Answer | None:
+    """Store it with what others ask for at this moment; None: it is to go alone."""
+    parameters = {**wanted.parameters, "data": Raw(wanted.parameters["data"].encode())}
+    claim = await claim_of(request)
+    return await services(request).together.schedule(principal_of(request).name, parameters, claim, _answer)
 
 
 async def get_accepted_at(connection: AsyncConnection[Any], batch_id: int | None) -> datetime:

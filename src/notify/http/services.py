@@ -15,6 +15,7 @@ from notify.http.metrics import Metrics
 from notify.http.ratelimit import RateLimit
 from notify.http.readiness import Readiness
 from notify.http.shares import Shares
+from notify.http.together import Together
 from notify.postgres.pool import Pool
 
 
@@ -25,6 +26,7 @@ class Services(msgspec.Struct, frozen=True):
     pool: Pool
     """That of the requests, for its figures: a handler's connection comes from `shares`."""
     shares: Shares
+    together: Together
     rate_limit: RateLimit
     gatekeeper: Gatekeeper
     gateway: Gateway
