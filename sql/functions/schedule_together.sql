@@ -15,8 +15,9 @@ declare
   v_places integer[] := '{}';
 begin
   perform set_config('synchronous_commit', 'on', true);
-  -- The only locks that others could keep us waiting for, and nobody is waited for: one locked recipient must not hold
-  -- up the requests of others.
+  -- A trigger of the application, or a lock on a whole table: whoever waits for that waits alone.
+  perform set_config('lock_timeout', '100ms', true);
+  -- One locked recipient must not hold up the requests of others.
   v_free := array(
     select m.recipient from notify.mailbox m
     where m.recipient = any (array(
@@ -52,6 +53,9 @@ begin
     v_recipients := v_recipients || v_ids;
     v_places := v_places || v_request.place::integer;
   end loop;
+  if v_places = '{}' then
+    return;
+  end if;
   return query
   select v_places[dense_rank() over (order by s.batch_id)], s.recipient, s.notification_id, s.batch_id, s.due_at
   from notify.store(v_batches, v_of, v_recipients) s;

@@ -34,6 +34,7 @@ COMMENT ON TYPE notify.status IS 'Life of a notification: pending, sending (outs
 CREATE FUNCTION notify.accept(p_recipients text[], p_title text, p_message text, p_at timestamp with time zone, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text, p_expires_at timestamp with time zone, p_unknown text) RETURNS TABLE(recipient text, notification_id bigint, batch_id bigint)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS …;
 
 COMMENT ON FUNCTION notify.accept(p_recipients text[], p_title text, p_message text, p_at timestamp with time zone, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text, p_expires_at timestamp with time zone, p_unknown text) IS 'Checks and stores one schedule request. Called by schedule(), which adds idempotency.';
@@ -122,6 +123,12 @@ CREATE FUNCTION notify.delete_recipient(id text) RETURNS boolean
     AS …;
 
 COMMENT ON FUNCTION notify.delete_recipient(id text) IS 'Deletes a recipient with the whole stream and all that was pending. Returns whether there was one. While another transaction holds any of it, tries again as long as lock_timeout says, then raises lock_not_available (55P03).';
+
+CREATE FUNCTION notify.distinct_ids(p_ids text[]) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.distinct_ids(p_ids text[]) IS 'The ids in their order; doubles are one, at their first place.';
 
 CREATE FUNCTION notify.drain(p_max integer DEFAULT 1000, p_due_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_avoid text[] DEFAULT '{}'::text[], p_quarantine bigint[] DEFAULT '{}'::bigint[], p_only bigint[] DEFAULT NULL::bigint[], p_wait boolean DEFAULT false, p_signal boolean DEFAULT true, OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -296,6 +303,15 @@ CREATE FUNCTION notify.schedule_status(p_id bigint) RETURNS TABLE(id bigint, tit
 
 COMMENT ON FUNCTION notify.schedule_status(p_id bigint) IS 'Where one notification stands; no row: no such notification. Neither who receives it nor what it says beyond its title.';
 
+CREATE FUNCTION notify.schedule_together(p_requests jsonb) RETURNS TABLE(place integer, recipient text, notification_id bigint, batch_id bigint, due_at timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS …;
+
+COMMENT ON FUNCTION notify.schedule_together(p_requests jsonb) IS 'Several schedule requests in one transaction: an array of objects with the parameters of schedule() (past_is_now: a past time means now), and of idempotency_begin() where there is a key. Returns the rows of those that were stored, with their place in the array from 1 on, and when they are due. All others changed nothing and are to be repeated alone: those that were refused, have an answer already, or name a recipient who is unknown or locked.';
+
 CREATE FUNCTION notify.send(id bigint, wait boolean DEFAULT true, OUT sent boolean, OUT status text) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -315,6 +331,60 @@ CREATE FUNCTION notify.settle(p_ids bigint[], p_open text[], p_signal boolean, O
     AS …;
 
 COMMENT ON FUNCTION notify.settle(p_ids bigint[], p_open text[], p_signal boolean, OUT sent integer, OUT sending integer, OUT expired integer) IS 'Turns locked due rows into sent ones: numbers them in their recipients'' streams, counts them, adds deliveries for outside channels, cancels what has expired, and signals.';
+
+CREATE TABLE notify.batch (
+    id bigint NOT NULL,
+    type text NOT NULL,
+    priority notify.priority NOT NULL,
+    title text NOT NULL,
+    message text NOT NULL,
+    data jsonb NOT NULL,
+    channels text[] NOT NULL,
+    reference text,
+    scheduled_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT batch_channels_check CHECK (((cardinality(channels) >= 1) AND (cardinality(channels) <= 16))),
+    CONSTRAINT batch_data_check CHECK ((jsonb_typeof(data) = 'object'::text)),
+    CONSTRAINT batch_expires_at_check CHECK (isfinite(expires_at)),
+    CONSTRAINT batch_expires_later CHECK ((expires_at > scheduled_at)),
+    CONSTRAINT batch_message_check CHECK (((octet_length(message) >= 1) AND (octet_length(message) <= 16384))),
+    CONSTRAINT batch_reference_check CHECK (((char_length(reference) >= 1) AND (char_length(reference) <= 200))),
+    CONSTRAINT batch_scheduled_at_check CHECK (isfinite(scheduled_at)),
+    CONSTRAINT batch_title_check CHECK (((char_length(title) >= 1) AND (char_length(title) <= 200))),
+    CONSTRAINT batch_type_check CHECK (((char_length(type) >= 1) AND (char_length(type) <= 100)))
+);
+
+COMMENT ON TABLE notify.batch IS 'One schedule request: its content, stored once for all its recipients.';
+
+COMMENT ON COLUMN notify.batch.id IS 'Id that the API calls batch_id.';
+
+COMMENT ON COLUMN notify.batch.type IS 'Kind of notification, as the application names it.';
+
+COMMENT ON COLUMN notify.batch.priority IS 'Of all its notifications.';
+
+COMMENT ON COLUMN notify.batch.title IS 'Up to 200 characters.';
+
+COMMENT ON COLUMN notify.batch.message IS 'Up to 16 KiB.';
+
+COMMENT ON COLUMN notify.batch.data IS 'The application''s own JSON object, up to 16 KiB.';
+
+COMMENT ON COLUMN notify.batch.channels IS 'Where its notifications go; each name is one of notify.channel.';
+
+COMMENT ON COLUMN notify.batch.reference IS 'The caller''s own key, as invoice:42; cancel_reference() takes it.';
+
+COMMENT ON COLUMN notify.batch.scheduled_at IS 'When it was to be sent, as first asked for.';
+
+COMMENT ON COLUMN notify.batch.expires_at IS 'What is not sent by then is cancelled instead.';
+
+COMMENT ON COLUMN notify.batch.created_at IS 'When it was accepted.';
+
+CREATE FUNCTION notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[]) RETURNS TABLE(recipient text, notification_id bigint, batch_id bigint, due_at timestamp with time zone)
+    LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS …;
+
+COMMENT ON FUNCTION notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[]) IS 'The one place where batches and notifications are written: p_recipients[i] is to receive p_batches[p_of[i]]. All was checked, and the recipients are locked. Returns the notifications in that order. Ids are given here, in the batches'' order.';
 
 CREATE FUNCTION notify.tidy(p_keep_answers interval, p_max integer, OUT answers integer, OUT wakeups integer, OUT jobs integer) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -410,53 +480,6 @@ COMMENT ON COLUMN notify.attempt.finished_at IS 'When its answer was known.';
 COMMENT ON COLUMN notify.attempt.outcome IS 'sent, retry or failed.';
 
 COMMENT ON COLUMN notify.attempt.detail IS 'The provider''s answer, shortened.';
-
-CREATE TABLE notify.batch (
-    id bigint NOT NULL,
-    type text NOT NULL,
-    priority notify.priority NOT NULL,
-    title text NOT NULL,
-    message text NOT NULL,
-    data jsonb NOT NULL,
-    channels text[] NOT NULL,
-    reference text,
-    scheduled_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone,
-    created_at timestamp with time zone NOT NULL,
-    CONSTRAINT batch_channels_check CHECK (((cardinality(channels) >= 1) AND (cardinality(channels) <= 16))),
-    CONSTRAINT batch_data_check CHECK ((jsonb_typeof(data) = 'object'::text)),
-    CONSTRAINT batch_expires_at_check CHECK (isfinite(expires_at)),
-    CONSTRAINT batch_expires_later CHECK ((expires_at > scheduled_at)),
-    CONSTRAINT batch_message_check CHECK (((octet_length(message) >= 1) AND (octet_length(message) <= 16384))),
-    CONSTRAINT batch_reference_check CHECK (((char_length(reference) >= 1) AND (char_length(reference) <= 200))),
-    CONSTRAINT batch_scheduled_at_check CHECK (isfinite(scheduled_at)),
-    CONSTRAINT batch_title_check CHECK (((char_length(title) >= 1) AND (char_length(title) <= 200))),
-    CONSTRAINT batch_type_check CHECK (((char_length(type) >= 1) AND (char_length(type) <= 100)))
-);
-
-COMMENT ON TABLE notify.batch IS 'One schedule request: its content, stored once for all its recipients.';
-
-COMMENT ON COLUMN notify.batch.id IS 'Id that the API calls batch_id.';
-
-COMMENT ON COLUMN notify.batch.type IS 'Kind of notification, as the application names it.';
-
-COMMENT ON COLUMN notify.batch.priority IS 'Of all its notifications.';
-
-COMMENT ON COLUMN notify.batch.title IS 'Up to 200 characters.';
-
-COMMENT ON COLUMN notify.batch.message IS 'Up to 16 KiB.';
-
-COMMENT ON COLUMN notify.batch.data IS 'The application''s own JSON object, up to 16 KiB.';
-
-COMMENT ON COLUMN notify.batch.channels IS 'Where its notifications go; each name is one of notify.channel.';
-
-COMMENT ON COLUMN notify.batch.reference IS 'The caller''s own key, as invoice:42; cancel_reference() takes it.';
-
-COMMENT ON COLUMN notify.batch.scheduled_at IS 'When it was to be sent, as first asked for.';
-
-COMMENT ON COLUMN notify.batch.expires_at IS 'What is not sent by then is cancelled instead.';
-
-COMMENT ON COLUMN notify.batch.created_at IS 'When it was accepted.';
 
 ALTER TABLE notify.batch ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME notify.batch_id_seq

@@ -64,8 +64,14 @@ class Together:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._waiting: OrderedDict[str, deque[_Entry]] = OrderedDict()
+        self._claims: set[tuple[str, str]] = set()
         self._task: asyncio.Task[None] | None = None
         self.groups = 0
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn."""
+        return sum(map(len, self._waiting.values()))
 
     async def schedule(
         self, caller: str, parameters: dict[str, Any], claim: Claim | None, make: MakeAnswer
@@ -76,11 +82,23 @@ class Together:
         stored, and is kept under the claim. Raises TooManyRequests, and what the database raises when it is out of
         reach.
         """
+        if claim is None:
+            return await self._put(caller, parameters, None, make)
+        if (claim.owner, claim.key) in self._claims:
+            return None  # the same one is on its way: the database says so
+        self._claims.add((claim.owner, claim.key))
+        try:
+            claimed = {"owner": claim.owner, "key": claim.key, "hash": claim.hash.hex()}
+            return await self._put(caller, parameters | claimed, claim, make)
+        finally:
+            self._claims.remove((claim.owner, claim.key))
+
+    async def _put(
+        self, caller: str, parameters: dict[str, Any], claim: Claim | None, make: MakeAnswer
+    ) -> Answer | None:
         waiting = self._waiting.setdefault(caller, deque())
         if len(waiting) >= _WAITING_EACH:
             raise TooManyRequests("too many of your requests are waiting already")
-        if claim is not None:
-            parameters = parameters | {"owner": claim.owner, "key": claim.key, "hash": claim.hash.hex()}
         answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         waiting.append(_Entry(msgspec.json.encode(parameters), claim, make, answered))
         if self._task is None:
