@@ -55,8 +55,8 @@ DOORS = {
     "drain pick park plan tidy rescue_deliveries delete_cancelled delete_old": "worker",
 }
 INNER = (
-    "accept changed_recipients check_content check_recipients check_size check_time delete_empty_batches"
-    " distinct_ids hold_recipient is_crowded is_deep next_due open_mailboxes refuse ring ring_at_commit ring_for send_signals settle"
+    "accept changed_recipients check_content check_recipients check_size check_time delete_empty_batches distinct_ids"
+    " hold_recipient is_crowded is_deep next_due open_mailboxes refuse ring ring_at_commit ring_for send_signals settle"
     " store"
 )
 FUNCTIONS = {name: set(who.split()) for names, who in DOORS.items() for name in names.split()} | {
