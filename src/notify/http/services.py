@@ -38,6 +38,6 @@ class Services(msgspec.Struct, frozen=True):
 
 def services(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:
     """Those of the process that serves this request."""
-    found = connection.app.state.services
+    found = connection.app.state["services"]
     assert isinstance(found, Services)
     return found
