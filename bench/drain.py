@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -84,7 +84,8 @@ def _bare(bench: Bench, count: int) -> float:
     ):
         since = rows.schedule_at_once(db, rows.batches_of(rows.register(db, count)), lambda _: None)
         rows.sleep_until(since)
-        given = {"max_rows": _CHUNK, "due_from": None, "avoid": [], "quarantine": [], "only": None, "signal": True}
+        given: dict[str, Any] = {"max_rows": _CHUNK, "due_from": None, "only": None, "signal": True}
+        given |= {"avoid": [], "quarantine": []}
         sent = 0
         while (row := db.execute(queries.text("drain"), given).fetchone()) is not None and row[0] > 0:
             sent += row[1]

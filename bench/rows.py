@@ -65,7 +65,7 @@ def schedule_at_once(
         # This session's clock is slow for as long, so that the instant is accepted even when it has passed meanwhile.
         db.execute("set local notify.clock_offset to '-10 minutes'")
         ahead = 1 + sum(map(len, batches)) * _SECONDS_A_ROW
-        at = value(db, "select clock_timestamp() + make_interval(secs => %s)", ahead)
+        at: datetime = value(db, "select clock_timestamp() + make_interval(secs => %s)", ahead)
         for recipients in batches:
             placed += value(db, _SCHEDULE, {"recipients": list(recipients), "at": at, "priority": priority})
             done(placed)

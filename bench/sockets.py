@@ -7,6 +7,7 @@ import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from urllib.parse import quote, urlsplit
 
@@ -66,14 +67,14 @@ def _serve(pipe: Connection, url: str, recipients: list[str]) -> None:
 
 async def _hold(pipe: Connection, url: str, recipients: list[str]) -> None:
     sockets: list[_Socket] = []
-    address = urlsplit(url)
+    host = urlsplit(url).netloc
+    name, _, port = host.rpartition(":")
     loop = asyncio.get_running_loop()
     for start in range(0, len(recipients), _TOGETHER):
-        some = [_Socket(recipient, address.netloc) for recipient in recipients[start : start + _TOGETHER]]
-        for socket in some:
-            await loop.create_connection(lambda made=socket: made, address.hostname, address.port)  # type: ignore[misc]
-        await asyncio.gather(*(socket.live for socket in some))
-        sockets += some
+        for recipient in recipients[start : start + _TOGETHER]:
+            _, socket = await loop.create_connection(partial(_Socket, recipient, host), name, int(port))
+            sockets.append(socket)
+        await asyncio.gather(*(socket.live for socket in sockets[start:]))
     pipe.send("live")
 
     def answer() -> None:
