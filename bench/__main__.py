@@ -33,11 +33,11 @@ def main() -> int:
         console.print(report.spread([msgspec.json.decode(file.read_bytes(), type=Run) for file in asked.spread]))
         return 0
     run = _measure(asked.only or TOPICS, quick=asked.quick)
+    if asked.plot:
+        plot.draw(run, asked.plot)
     if asked.json:
         asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(run)) + b"\n")
     console.print(report.table(run))
-    if asked.plot:
-        plot.draw(run, asked.plot)
     for missing in run.missing:
         console.print(f"not measured: {missing}")
     return int(any(figure.is_met is False for figure in run.figures) and not run.quick)

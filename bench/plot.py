@@ -10,17 +10,17 @@ _COLOURS = {"low ones": "#8a8f98", "urgent ones": "#c2410c"}
 MISSING = "the plot of lateness: `uv sync --group bench` installs matplotlib"
 
 
-def draw(run: Run, file: Path) -> bool:
-    """Write the plot; False where matplotlib is missing or the run has not measured it."""
+def draw(run: Run, file: Path) -> None:
+    """Write the plot; where matplotlib or the points are missing, the run says so instead."""
     try:
         import matplotlib as mpl  # noqa: PLC0415  # of the group bench: not installed everywhere
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError:
         run.missing.append(MISSING)
-        return False
+        return
     if not run.series.keys() >= _COLOURS.keys():
         run.missing.append("the plot of lateness: the topic urgent was not run")
-        return False
+        return
     # Ids in the file are random otherwise, and text would be drawn as paths.
     with mpl.rc_context({"svg.hashsalt": "notify", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure = Figure(figsize=(8, 3.6), layout="constrained")
@@ -36,4 +36,3 @@ def draw(run: Run, file: Path) -> bool:
             axes.spines[side].set_visible(False)
         axes.legend(frameon=False, loc="center right")
         figure.savefig(file, format="svg", metadata={"Date": None})
-    return True
