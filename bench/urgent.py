@@ -24,9 +24,10 @@ _SHORT_PAUSE_SECONDS = 0.1
 # The first ones pay for connections and plans.
 _WARM_UP = 10
 _URGENT = "urgent-bench"
+# From when they could be sent: their commit may have come after the instant at which they were due.
 _BUCKETS = """
 select extract(epoch from min(n.sent_at) - %(since)s)::float8,
-  (extract(epoch from max(n.sent_at - n.due_at)) * 1000)::float8
+  (extract(epoch from max(n.sent_at - greatest(n.due_at, %(since)s))) * 1000)::float8
 from notify.notification n where n.priority = 'low' and n.status = 'sent'
 group by date_bin('100 milliseconds', n.sent_at, timestamptz 'epoch') order by 1
 """
