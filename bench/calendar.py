@@ -92,8 +92,8 @@ def measure(bench: Bench) -> list[Figure]:
             for turn in range(_TURNS):
                 for kept, more in zip(late, _late_by_turns(places, bench.size(_LATE_EACH)), strict=True):
                     kept.extend(more)
-                for number, more in enumerate(_seconds_by_turns(places, bench.size(_CALLS) // _TURNS)):
-                    seconds[number] += more
+                for number, took in enumerate(_seconds_by_turns(places, bench.size(_CALLS) // _TURNS)):
+                    seconds[number] += took
                 done(turn + 1)
     return [
         Figure(
