@@ -19,7 +19,7 @@ fmt:
     ruff format .
     ruff check --fix .
 
-# every figure of docs/performance.md beside its yardstick: [--quick] [--json FILE] [--only TOPIC …] [--spread FILE …]
+# every figure of docs/performance.md beside its yardstick: [--quick] [--json FILE] [--plot FILE] [--only TOPIC …] [--spread FILE …]
 bench *args:
     python -m bench "$@"
 

@@ -1,4 +1,4 @@
-"""`just bench [--quick] [--json FILE] [--only TOPIC …] [--spread FILE …]`: one table of all figures."""
+"""`just bench [--quick] [--json FILE] [--plot FILE] [--only TOPIC …] [--spread FILE …]`: one table of all figures."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from bench import report, stack
+from bench import plot, report, stack
 from bench.context import Bench, progress_bars
 from bench.report import Figure, Run
 
 # In this order; each is a module of this package.
-TOPICS = ("drain", "accept")
+TOPICS = ("accept", "drain", "urgent", "calendar", "snapshot", "locked")
 # Of the table where stdout is no terminal.
 _WIDTH = 180
 
@@ -33,6 +33,8 @@ def main() -> int:
         console.print(report.spread([msgspec.json.decode(file.read_bytes(), type=Run) for file in asked.spread]))
         return 0
     run = _measure(asked.only or TOPICS, quick=asked.quick)
+    if asked.plot:
+        plot.draw(run, asked.plot)
     if asked.json:
         asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(run)) + b"\n")
     console.print(report.table(run))
@@ -61,6 +63,7 @@ def _measure(topics: tuple[str, ...] | list[str], *, quick: bool) -> Run:
         quick=quick,
         figures=figures,
         missing=bench.missing,
+        series=bench.series,
     )
 
 
@@ -68,6 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="just bench", description="Measure notify beside its yardsticks.")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the sizes: to try the bench, not notify")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the lateness of the topic urgent there, as SVG")
     parser.add_argument("--only", nargs="+", choices=TOPICS, metavar="TOPIC", help=f"some of {', '.join(TOPICS)}")
     parser.add_argument("--spread", nargs="+", type=Path, metavar="FILE", help="print earlier runs side by side")
     return parser.parse_args()

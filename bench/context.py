@@ -14,12 +14,13 @@ _QUICK = 20
 
 
 class Bench:
-    """One run. `missing` collects the yardsticks that are not installed."""
+    """One run. `missing` collects the yardsticks that are not installed, `series` the points of plots."""
 
     def __init__(self, cluster: Cluster, *, quick: bool, bars: Progress) -> None:
         self.cluster = cluster
         self.quick = quick
         self.missing: list[str] = []
+        self.series: dict[str, list[tuple[float, float]]] = {}
         self._bars = bars
 
     def size(self, full: int) -> int:

@@ -64,6 +64,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     figures: list[Figure]
     missing: list[str] = []
     """Yardsticks that are not installed, and how to get them."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    """What is plotted: points by the name of their line."""
 
 
 def at_least(bound: float) -> Aim:

@@ -17,7 +17,9 @@ begin
     );
   end if;
   foreach v_priority in array array['urgent', 'high', 'normal', 'low']::notify.priority[] loop
-    exit when cardinality(v_ids) >= p_max;
+    exit when cardinality(v_ids) >= p_max
+      -- What is urgent has a chunk of its own: it is not to wait for the work on those that are not.
+      or (v_priority = 'high' and cardinality(v_ids) > 0);
     v_ids := v_ids || array(
       select n.id from notify.notification n
       where n.status = 'pending' and n.priority = v_priority and n.due_at >= v_from and n.due_at <= v_now
@@ -33,7 +35,7 @@ begin
 end
 $$;
 comment on function notify.pick(integer, timestamptz, text[], bigint[], bigint[]) is
-  'Locks up to p_max due rows nobody else has locked, urgent first, and returns their ids. With p_only: those of them that are due.';
+  'Locks up to p_max due rows nobody else has locked, urgent first and by themselves, and returns their ids. With p_only: those of them that are due.';
 
 create or replace function notify.open_mailboxes(p_ids bigint[], p_wait boolean) returns text[]
 language plpgsql set enable_seqscan = off as $$
