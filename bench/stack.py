@@ -6,6 +6,7 @@ import os
 import re
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import LiteralString
 
 import psutil
 import psycopg
@@ -129,6 +131,22 @@ def run(program: Sequence[str], environment: Mapping[str, str], ready: str | Non
         except subprocess.TimeoutExpired:
             popen.kill()
             popen.wait()
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def wait_for(database_url: str, question: LiteralString, parameters: Sequence[object], answer: object) -> None:
+    """Ask the database until the first column of the first row is this, for a minute at most."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        ends = time.monotonic() + _START_SECONDS
+        while (connection.execute(question, parameters).fetchone() or (None,))[0] != answer:
+            if time.monotonic() > ends:
+                raise RuntimeError(f"still not {answer!r}: {question}")
+            time.sleep(0.02)
 
 
 def _wait_for_line(popen: subprocess.Popen[str], pattern: str) -> str:

@@ -1,1 +1,1 @@
-"""The work of notify done by others, as yardsticks."""
+"""The same work done by others, each a program of its own."""
