@@ -15,6 +15,8 @@ REDIS_SOCKET = os.environ["REFERENCE_REDIS"]
 django.setup()
 app = Celery("reference", broker=f"redis+socket://{REDIS_SOCKET}")
 app.conf.task_ignore_result = True
+# By default Celery closes Django's connection before and after each task.
+app.conf.CELERY_DB_REUSE_MAX = 100_000
 _redis = redis.Redis(unix_socket_path=REDIS_SOCKET)
 
 
