@@ -12,11 +12,12 @@ from typing import Literal, LiteralString
 import msgspec
 import psycopg
 
-from bench import stack
+from bench import reference, stack
 from bench.context import Bench
 from bench.load import Load, Target, load
 from bench.report import Figure, ratio_at_least, ratio_at_most
 from bench.yardsticks import naive
+from bench.yardsticks.reference import KEY as REFERENCE_KEY
 
 TOPIC = "accept"
 PATH = "/api/notifications/schedule/"
@@ -52,7 +53,10 @@ def measure(bench: Bench) -> list[Figure]:
         _check(theirs, "select count(*) from notification", [*many[0].rounds, *alone[0].rounds])
         notified = [*many[1].rounds, *alone[1].rounds, keyed, now]
         _check(ours, "select count(*) from notify.notification", notified)
-    return _figures(many, alone, keyed, now)
+    figures = _figures(many, alone, keyed, now)
+    if reference.is_installed(bench, "Django view", "django", "gunicorn"):
+        figures.append(_beside_django(bench, many[1]))
+    return figures
 
 
 def target(
@@ -101,6 +105,22 @@ def naive_api(database_url: str) -> Iterator[str]:
         sessions: LiteralString = "select count(*) from pg_stat_activity where application_name = %s"
         stack.wait_for(database_url, sessions, [naive.APPLICATION_NAME], 2 * naive.CONNECTIONS)
         yield f"http://127.0.0.1:{port}"
+
+
+def _beside_django(bench: Bench, ours: Loads) -> Figure:
+    with bench.cluster.database(migrated=False) as theirs:
+        reference.create_tables(theirs)
+        with reference.django_api(theirs) as url:
+            django = _round(bench, "Django view", target(bench, url, REFERENCE_KEY))
+        _check(theirs, "select count(*) from notification", [django])
+    return Figure(
+        topic=TOPIC,
+        what=f"POST schedule, one recipient, due in 3 days, {CONNECTIONS} connections, beside a Django view",
+        value=ours.median("per_second"),
+        unit="/s",
+        yardstick=f"Django view, one ORM insert, gunicorn {reference.PROCESSES} × {reference.THREADS} threads",
+        against=django.per_second,
+    )
 
 
 def _alone(bench: Bench, wanted: Target) -> Target:

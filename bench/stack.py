@@ -19,7 +19,7 @@ from typing import LiteralString
 import psutil
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from notify.postgres import embedded
 from notify.postgres.migrate import migrate
@@ -51,11 +51,15 @@ class Cluster:
             yield connection
 
     @contextmanager
-    def database(self, *, migrated: bool = True) -> Iterator[str]:
-        """A fresh database while the block lasts, with notify's schema or bare; its libpq keywords."""
+    def database(self, *, migrated: bool = True, copy_of: str | None = None) -> Iterator[str]:
+        """A fresh database while the block lasts, with notify's schema or bare; its libpq keywords.
+
+        Or a copy of another one, given by its keywords, which nobody may be using then.
+        """
         self._made += 1
         name = sql.Identifier(f"bench_{self._made}")
-        template = sql.Identifier(_TEMPLATE if migrated else "template0")
+        original = None if copy_of is None else str(conninfo_to_dict(copy_of)["dbname"])
+        template = sql.Identifier(original or (_TEMPLATE if migrated else "template0"))
         with self.admin() as connection:
             connection.execute(sql.SQL("create database {} template {}").format(name, template))
             # What the measurement before left to be written is not this one's cost.
@@ -139,26 +143,37 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def wait_for(database_url: str, question: LiteralString, parameters: Sequence[object], answer: object) -> None:
-    """Ask the database until the first column of the first row is this, for a minute at most."""
+def wait_for(
+    database_url: str,
+    question: LiteralString,
+    parameters: Sequence[object],
+    answer: object,
+    *,
+    pause: float = 0.02,
+    seconds: float = _START_SECONDS,
+) -> None:
+    """Ask the database until the first column of the first row is this. Raises RuntimeError after so many seconds."""
     with psycopg.connect(database_url, autocommit=True) as connection:
-        ends = time.monotonic() + _START_SECONDS
+        ends = time.monotonic() + seconds
         while (connection.execute(question, parameters).fetchone() or (None,))[0] != answer:
             if time.monotonic() > ends:
-                raise RuntimeError(f"still not {answer!r}: {question}")
-            time.sleep(0.02)
+                raise RuntimeError(f"after {seconds:.0f} s still not {answer!r}: {question}")
+            time.sleep(pause)
 
 
 def _wait_for_line(popen: subprocess.Popen[str], pattern: str) -> str:
     assert popen.stdout is not None
+    said = ""
     with selectors.DefaultSelector() as selector:
         selector.register(popen.stdout, selectors.EVENT_READ)
         ends = time.monotonic() + _START_SECONDS
+        # Read past the file object: lines that it has already in its buffer would wake no selector.
         while selector.select(max(0.0, ends - time.monotonic())):
-            line = popen.stdout.readline()
-            if not line:
+            came = os.read(popen.stdout.fileno(), 65_536)
+            if not came:
                 break
-            if (found := re.search(pattern, line)) is not None:
+            said += came.decode(errors="replace")
+            if (found := re.search(pattern, said[: said.rfind("\n") + 1])) is not None:
                 return found[1] if found.re.groups else ""
     raise RuntimeError(f"{popen.args!r} did not become ready")
 
