@@ -60,6 +60,8 @@ def as_id(value: Any) -> int:
 
 def as_recipient(value: Any, field: str = "recipients") -> str:
     """A recipient id as a text: `1` and `"1"` are one."""
+    if type(value) is str and 1 <= len(value) <= 128 and value.isascii() and value.isprintable():
+        return value  # as nearly all are, and there may be 100,000
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise InvalidValue(f"{field} must be integers or texts, not {type(value).__name__}", field=field)
     if isinstance(value, int) and not -MOST_ID - 1 <= value <= MOST_ID:

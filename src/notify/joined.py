@@ -21,12 +21,13 @@ from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap
 from psycopg.postgres import register_default_adapters, types
 from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
 from psycopg.types.array import register_all_arrays
 from psycopg.types.datetime import TimestamptzLoader
 
 from notify.calls import Call
 from notify.errors import Unavailable, from_postgres
-from notify.postgres.queries import row_as, text
+from notify.postgres.queries import rows_as, text
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -42,10 +43,11 @@ def perform_joined_sync(connection: Connection[Any], call: Call[Row, Result]) ->
 
     Raises the NotifyError that a named SQLSTATE stands for, and Unavailable where the connection is lost.
     """
-    with _translated(), _SyncCursor(connection, row_factory=row_as(call.row)) as cursor:
+    with _translated(), _SyncCursor(connection, row_factory=tuple_row) as cursor:
         cursor.execute(_SAVE)
         try:
-            result = call.shape(cursor.execute(text(call.statement), call.parameters).fetchall())
+            rows = cursor.execute(text(call.statement), call.parameters).fetchall()
+            result = call.shape(rows_as(call.row, cursor, rows))
             cursor.execute(_KEEP)
         except BaseException:
             _undo_sync(connection, cursor)
@@ -56,11 +58,11 @@ def perform_joined_sync(connection: Connection[Any], call: Call[Row, Result]) ->
 async def perform_joined(connection: AsyncConnection[Any], call: Call[Row, Result]) -> Result:
     """As `perform_joined_sync`; a cancelled task undoes its call too."""
     with _translated():
-        async with _AsyncCursor(connection, row_factory=row_as(call.row)) as cursor:
+        async with _AsyncCursor(connection, row_factory=tuple_row) as cursor:
             await cursor.execute(_SAVE)
             try:
                 await cursor.execute(text(call.statement), call.parameters)
-                result = call.shape(await cursor.fetchall())
+                result = call.shape(rows_as(call.row, cursor, await cursor.fetchall()))
                 await cursor.execute(_KEEP)
             except BaseException:
                 await _undo(connection, cursor)

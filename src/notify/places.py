@@ -6,6 +6,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from notify.errors import TooManyRequests
@@ -43,11 +44,15 @@ class Places:
 
 def address_of(scope: Any) -> str:
     """The peer's address as the server tells it, which behind a trusted proxy is what the proxy says."""
-    host = scope["client"][0] if scope.get("client") else ""
+    return _address(str(scope["client"][0])) if scope.get("client") else ""
+
+
+@lru_cache(4096)
+def _address(host: str) -> str:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:  # a unix socket has none
-        return str(host)
+        return host
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
     if address.ipv4_mapped is not None:

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
-from litestar import Request, Response
+from litestar import Request
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import Empty
+from litestar.types import ASGIApp, Empty, Receive, Scope, Send
 
 HttpRequest = Request[Any, Any, Any]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -27,12 +27,20 @@ SMALL_BODY = 16_384
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a handler answers: a status, and the encoded body."""
+    """What a handler answers: a status, and the encoded body. The server sends it as it is."""
 
     status: int
     body: bytes = b""
     media_type: str = JSON
     headers: Mapping[str, str] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, as ASGI wants an application to."""
+        headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+        if self.status != 204:
+            headers += [(b"content-type", self.media_type.encode()), (b"content-length", b"%d" % len(self.body))]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 
 Handler = Callable[[HttpRequest], Awaitable[Answer]]
@@ -64,13 +72,6 @@ class Doc(msgspec.Struct, frozen=True, kw_only=True):
 def answer(status: int, content: Any = None) -> Answer:
     """An answer with a JSON body, or with none."""
     return Answer(status, b"" if content is None else msgspec.json.encode(content))
-
-
-def to_response(given: Answer) -> Response[bytes]:
-    """The framework's response for an answer."""
-    response = Response(given.body, status_code=given.status, headers=dict(given.headers))
-    response.media_type = given.media_type
-    return response
 
 
 def route(
@@ -110,8 +111,8 @@ def route(
             media_type=media_type,
         )
 
-        async def respond(request: HttpRequest) -> Response[bytes]:
-            return to_response(await handler(request))
+        async def respond(request: HttpRequest) -> ASGIApp:
+            return await handler(request)
 
         # The status is the answer's own; the default of DELETE would forbid a body.
         declare = HTTPRouteHandler(

@@ -8,6 +8,7 @@ that gives the connection up.
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ _INTERVAL = 0.1
 # Until the connection is configured, and so has a statement_timeout.
 _FIRST_SECONDS = 10.0
 _FOR_EVER = 1e9
+# So soon after an answer a link that froze meanwhile is not worth a question of its own.
+_FRESH_SECONDS = 0.5
 
 
 class _Limit:
@@ -67,6 +70,16 @@ class AsyncBoundedConnection(AsyncConnection[Values]):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.limit = _Limit()
+        self._answered_at = 0.0
+
+    @property
+    def just_answered(self) -> bool:
+        """Whether the server has answered a moment ago, and has not hung up since, as far as this end knows."""
+        if time.monotonic() - self._answered_at > _FRESH_SECONDS:
+            return False
+        poll = select.poll()
+        poll.register(self.pgconn.socket, select.POLLIN)
+        return not poll.poll(0)  # an end of the stream can be read too
 
     async def wait(self, gen: PQGen[Result], interval: float = _INTERVAL, timeout: float | None = None) -> Result:
         """As BoundedConnection.wait."""
@@ -74,10 +87,12 @@ class AsyncBoundedConnection(AsyncConnection[Values]):
             return await super().wait(gen, interval, timeout)
         ends = time.monotonic() + self.limit.seconds
         try:
-            return await super().wait(gen, interval, self.limit.seconds)
+            result = await super().wait(gen, interval, self.limit.seconds)
         except psycopg.OperationalError as error:
             _give_up(self, ends, error)
             raise
+        self._answered_at = time.monotonic()
+        return result
 
     def notifies(self, *, timeout: float | None = None, stop_after: int | None = None) -> AsyncGenerator[Notify]:
         """As psycopg's: what is waited for here is no answer, so nothing bounds it."""

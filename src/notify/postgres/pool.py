@@ -26,13 +26,15 @@ async def open_pool(settings: Settings, *, name: str, wait: bool = True) -> Pool
 
     `wait` makes sure that the database answers: otherwise raises psycopg_pool.PoolTimeout after
     `connect_timeout`. Each connection is checked when handed out, so that a restarted server costs nobody
-    an error; a caller waits for one at most `connect_timeout` (PoolTimeout).
+    an error: by a question to the server, or right after an answer by a look at the socket. A caller waits for one at most `connect_timeout` (PoolTimeout).
     """
 
     async def prepare(connection: AsyncBoundedConnection) -> None:
         await configure(connection, settings)
 
     async def check(connection: AsyncBoundedConnection) -> None:
+        if connection.just_answered:
+            return
         with connection.limit.of(settings.connect_timeout):
             await connection.execute("")
 
