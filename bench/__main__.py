@@ -20,7 +20,7 @@ from bench.context import Bench, progress_bars
 from bench.report import Figure, Run
 
 # In this order; each is a module of this package.
-TOPICS = ("drain", "latency", "gateway", "idle")
+TOPICS = ("drain", "latency", "gateway", "storm", "idle")
 # Of the table where stdout is no terminal.
 _WIDTH = 180
 
