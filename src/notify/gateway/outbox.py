@@ -38,6 +38,14 @@ class Outbox:
         self._chars -= len(frame)
         return frame
 
+    def take(self, most_chars: int) -> list[str]:
+        """Take the oldest frame, and of those behind it what fits into so many characters."""
+        taken = [self.pop()]
+        left = most_chars - len(taken[0])
+        while self._frames and (left := left - len(self._frames[0])) >= 0:
+            taken.append(self.pop())
+        return taken
+
     def wake(self) -> None:
         """Let the reader look around, as something else has changed."""
         if self._waiter is not None and not self._waiter.done():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from notify.gateway.closing import Closing
 from notify.gateway.frames import Failure, encode
 
 Send = Callable[[Any], Awaitable[None]]
+Push = Callable[[Sequence[str]], Awaitable[None]]
+"""Sends texts as one frame each, in order."""
 
 
 class Gone(Exception):
@@ -26,6 +28,24 @@ async def transmit(send: Send, event: dict[str, Any]) -> None:
 async def send_text(send: Send, frame: str) -> None:
     """Send one frame. Raises Gone."""
     await transmit(send, {"type": "websocket.send", "text": frame})
+
+
+async def send_all(push: Push, texts: Sequence[str]) -> None:
+    """Send texts as one frame each, waiting while the client does not take them. Raises Gone."""
+    try:
+        await push(texts)
+    except (OSError, RuntimeError) as error:
+        raise Gone from error
+
+
+def one_by_one(send: Send) -> Push:
+    """For servers that know only ASGI."""
+
+    async def push(texts: Sequence[str]) -> None:
+        for text in texts:
+            await send({"type": "websocket.send", "text": text})
+
+    return push
 
 
 async def dismiss(send: Send, end: Closing) -> None:
