@@ -21,7 +21,7 @@ from notify.gateway.cursor import Cursor
 from notify.gateway.outbox import Outbox
 from notify.gateway.position import Position
 from notify.gateway.stream import Box, Page, Stream
-from notify.gateway.wire import Gone, Push, Send, dismiss, one_by_one, send_all
+from notify.gateway.wire import Gone, OneByOne, Pusher, Send, dismiss, send_all, send_now
 from notify.supervise import backoff, describe, end
 
 log = structlog.stdlib.get_logger(__name__)
@@ -44,7 +44,7 @@ class Connection:
         "_looking",
         "_next_tick",
         "_outbox",
-        "_push",
+        "_pusher",
         "_send",
         "_settings",
         "_stream",
@@ -65,7 +65,7 @@ class Connection:
         settings: Settings,
         send: Send,
         abort: Callable[[], object],
-        push: Push | None = None,
+        pusher: Pusher | None = None,
     ) -> None:
         self.recipient = recipient
         self.position = Position()
@@ -77,7 +77,7 @@ class Connection:
         self._stream = stream
         self._settings = settings
         self._send = send
-        self._push = push or one_by_one(send)
+        self._pusher = pusher or OneByOne(send)
         self._abort = abort
         self._outbox = Outbox(settings.send_queue_frames, settings.send_queue_bytes)
         self._closing: Closing | None = None
@@ -98,13 +98,32 @@ class Connection:
     # what the hub and the handler call; none of these waits
 
     def offer(self, generation: int, seq: int, frame: Callable[[], str]) -> None:
-        """A signal came: queue its frame if it is the next one, else see to it that rows are read."""
+        """A signal came: queue its frame if it is the next one, else see to it that rows are read.
+
+        `flush` is to follow, once for all that is offered together.
+        """
         if not self.position.behind and not self._outbox.has_room:
             self.ring()
         elif self.position.take(generation, seq):
             self._outbox.put(frame())
         else:
             self._outbox.wake()  # it may be behind now
+
+    def flush(self) -> None:
+        """Write what was offered: here and now if the task does nothing but wait for it, else let the task.
+
+        A task that is woken for a frame costs about as much as all else that the frame does before the kernel has it.
+        """
+        outbox = self._outbox
+        while outbox and outbox.is_awaited:
+            some = outbox.take(_WRITE_CHARS)
+            if not send_now(self._pusher, some):
+                outbox.put_back(some)
+                outbox.wake()
+                return
+            self.sent += len(some)
+        if outbox or self.position.behind:
+            outbox.wake()
 
     def ring(self) -> None:
         """Something may have been missed: compare with the rows."""
@@ -117,12 +136,12 @@ class Connection:
             return
         if (self.position.generation, self.position.last) == (generation, last_seq):
             self._next_tick = now + self._settings.ws_ping_seconds
-            self._outbox.put(frames.encode(frames.Tick(last_seq, unread)))
+            self._say(frames.Tick(last_seq, unread))
 
     def complain(self, code: str, detail: str) -> None:
         """Send an error frame; the connection stays."""
         if self._outbox.has_room:
-            self._outbox.put(frames.encode(frames.Failure(code, detail)))
+            self._say(frames.Failure(code, detail))
 
     def close(self, closing: Closing) -> None:
         """Send no more frames but those of the closing. The first call counts."""
@@ -142,6 +161,10 @@ class Connection:
     def is_slow(self, now: float) -> bool:
         """Whether a write has been stuck for too long. A full queue alone is no fault: a burst fills it too."""
         return self._writing_since is not None and now - self._writing_since > self._settings.send_timeout
+
+    def _say(self, frame: frames.Tick | frames.Failure) -> None:
+        self._outbox.put(frames.encode(frame))
+        self._outbox.wake()
 
     # the sending task
 
@@ -255,7 +278,7 @@ class Connection:
 
     async def _write(self, some: Sequence[str]) -> None:
         self._writing_since = asyncio.get_running_loop().time()
-        await send_all(self._push, some)
+        await send_all(self._pusher, some)
         self._writing_since = None
         self.sent += len(some)
 

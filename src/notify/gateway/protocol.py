@@ -28,7 +28,7 @@ from notify.gateway.pace import Pace
 ABORT = "notify.abort"
 """The scope's extension: a function that ends the connection at once."""
 PUSH = "notify.push"
-"""The scope's extension: a function that sends several texts, as `send` would one after the other."""
+"""The scope's extension: sends several texts, as `send` would one after the other (wire.py, Pusher)."""
 
 _PIECE_BYTES = 2048
 _LINGER_SECONDS = 5.0
@@ -51,7 +51,7 @@ class Protocol(WebSocketsSansIOProtocol):
         if scope is not None:  # there is none when the handshake was refused
             scope["extensions"][ABORT] = {"abort": self.transport.abort}
             if not self.conn.extensions:  # deflate would have to see each frame
-                scope["extensions"][PUSH] = {"push": self.push}
+                scope["extensions"][PUSH] = {"pusher": self}
 
     def data_received(self, data: bytes) -> None:
         """Take what one read has brought."""
@@ -73,9 +73,15 @@ class Protocol(WebSocketsSansIOProtocol):
     async def push(self, texts: Sequence[str]) -> None:
         """Write each text as a frame, all at once. Raises ClientDisconnected when no more may be sent."""
         await self.writable.wait()
-        if self.disconnected or self.close_sent or self.conn.state is not State.OPEN:
+        if not self.push_now(texts):
             raise ClientDisconnected
-        self.transport.write(b"".join(_framed(texts)))
+
+    def push_now(self, texts: Sequence[str]) -> bool:
+        """As `push`, without waiting. False: nothing was written, as it would wait, or no more may be sent."""
+        if not self.writable.is_set() or self.close_sent or self.disconnected or self.conn.state is not State.OPEN:
+            return False
+        self.transport.write(b"".join(framed(texts)))
+        return True
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         """The application has ended; the client's close may still wait to be parsed."""
@@ -139,7 +145,7 @@ class Protocol(WebSocketsSansIOProtocol):
             self._later = None
 
 
-def _framed(texts: Sequence[str]) -> Iterator[bytes]:
+def framed(texts: Sequence[str]) -> Iterator[bytes]:
     """Each text as a whole frame (FIN and TEXT), not masked, as a server's are: its header, then its payload."""
     for text in texts:
         payload = text.encode()

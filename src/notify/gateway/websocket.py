@@ -27,7 +27,7 @@ from notify.gateway.connection import Connection
 from notify.gateway.messages import Ack, Auth, Patience
 from notify.gateway.protocol import ABORT, PUSH
 from notify.gateway.stream import Stream
-from notify.gateway.wire import Gone, Push, dismiss, transmit
+from notify.gateway.wire import Gone, Pusher, dismiss, transmit
 from notify.gateway.wire import Send as Sender
 from notify.places import Places, address_of
 from notify.supervise import describe
@@ -137,7 +137,7 @@ class _Endpoint:
         admitted = await admission.admit(gateway.gatekeeper, credential, address_of(scope))
         recipient = admission.owner(admitted, query.recipient)
         connection = Connection(
-            recipient, query.cursor, gateway.stream, gateway.settings, send, _abort(scope), _push(scope)
+            recipient, query.cursor, gateway.stream, gateway.settings, send, _abort(scope), _pusher(scope)
         )
         if gateway.closing:
             raise _Refused(closing.RESTART)
@@ -236,8 +236,8 @@ def _abort(scope: Any) -> Callable[[], object]:
     return task.cancel
 
 
-def _push(scope: Any) -> Push | None:
+def _pusher(scope: Any) -> Pusher | None:
     """The server's own way to send several frames at once, where it has one."""
     extension = scope.get("extensions", {}).get(PUSH)
-    push: Push | None = None if extension is None else extension["push"]
-    return push
+    pusher: Pusher | None = None if extension is None else extension["pusher"]
+    return pusher

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from notify.gateway.closing import Closing
 from notify.gateway.frames import Failure, encode
 
 Send = Callable[[Any], Awaitable[None]]
-Push = Callable[[Sequence[str]], Awaitable[None]]
-"""Sends texts as one frame each, in order."""
+
+
+class Pusher(Protocol):
+    """Sends texts as one frame each, in order."""
+
+    async def push(self, texts: Sequence[str]) -> None:
+        """Send all, waiting while the client does not take them. Raises OSError when it has left."""
+
+    def push_now(self, texts: Sequence[str]) -> bool:
+        """Send all without waiting, or nothing: then `push` would wait, or raise."""
 
 
 class Gone(Exception):
@@ -30,22 +38,36 @@ async def send_text(send: Send, frame: str) -> None:
     await transmit(send, {"type": "websocket.send", "text": frame})
 
 
-async def send_all(push: Push, texts: Sequence[str]) -> None:
+async def send_all(pusher: Pusher, texts: Sequence[str]) -> None:
     """Send texts as one frame each, waiting while the client does not take them. Raises Gone."""
     try:
-        await push(texts)
+        await pusher.push(texts)
     except (OSError, RuntimeError) as error:
         raise Gone from error
 
 
-def one_by_one(send: Send) -> Push:
-    """For servers that know only ASGI."""
+def send_now(pusher: Pusher, texts: Sequence[str]) -> bool:
+    """Send texts as one frame each, without waiting. False: none was sent, and `send_all` waits, or tells why."""
+    try:
+        return pusher.push_now(texts)
+    except (OSError, RuntimeError):
+        return False
 
-    async def push(texts: Sequence[str]) -> None:
+
+class OneByOne:
+    """A Pusher over servers that know only ASGI."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    async def push(self, texts: Sequence[str]) -> None:
+        """Send one after the other."""
         for text in texts:
-            await send({"type": "websocket.send", "text": text})
+            await self._send({"type": "websocket.send", "text": text})
 
-    return push
+    def push_now(self, texts: Sequence[str]) -> bool:
+        """ASGI's `send` may always wait."""
+        return False
 
 
 async def dismiss(send: Send, end: Closing) -> None:
