@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import socket
@@ -26,6 +27,8 @@ MAX_FRAME_BYTES = 65_536
 _GRACEFUL_SECONDS = 3
 _KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 4096
+# New objects between two collections of the youngest: Python's own 700 are less than ten connections.
+_COLLECT_EVERY = 10_000
 
 
 class StartFailed(NotifyError):
@@ -82,6 +85,7 @@ async def serve(
     Raises StartFailed if the application does not start; the log says why.
     """
     raise_file_limit()
+    collect_seldom()
     server = _Server(server_config(application, application.state.settings), ready)
     serving = asyncio.create_task(server.serve(sockets))
     try:
@@ -121,6 +125,14 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (ValueError, OSError) as error:  # macOS does not allow its own "unlimited"
             _log.warning("file limit not raised", soft=soft, hard=hard, error=str(error))
+
+
+def collect_seldom() -> None:
+    """Have the garbage collector look at less, and less often: while thousands of connections open, it walked through
+    all of them again and again, for a fifth of the time, and they are no garbage."""
+    gc.collect()
+    gc.freeze()  # what is here by now stays
+    gc.set_threshold(_COLLECT_EVERY, 10, 10)
 
 
 class _Server(uvicorn.Server):
