@@ -20,7 +20,21 @@ from bench.context import Bench, progress_bars
 from bench.report import Figure, Run
 
 # In this order; each is a module of this package.
-TOPICS = ("accept", "many", "ahead", "drain", "urgent", "calendar", "snapshot", "locked", "others")
+TOPICS = (
+    "accept",
+    "many",
+    "ahead",
+    "drain",
+    "latency",
+    "urgent",
+    "calendar",
+    "snapshot",
+    "locked",
+    "gateway",
+    "storm",
+    "idle",
+    "others",
+)
 # Of the table where stdout is no terminal.
 _WIDTH = 180
 

@@ -1,134 +1,181 @@
-"""How late frames are: `just bench-latency [ROUNDS]`.
+"""How late frames are, over `notify up` while nothing else goes on.
 
-Starts `notify up` on a fresh data directory as a process of its own, connects one websocket, and measures
+scheduled   from `scheduled_at` until the frame is at the client, scheduled 2 s or more ahead, some 40 ms apart
+now         from just before the POST until the frame is at the client, one at a time, with random pauses
 
-  scheduled   from `scheduled_at` until the frame is at the client, scheduled 2 s or more ahead, 40 ms apart
-  now         from just before the POST until the frame is at the client, one at a time, with random pauses
-
-with both alarm clocks, with the ticker alone (no dispatch jobs) and with the jobs alone. Client, service and Postgres
-run on this machine and share its clock.
+Client, service and Postgres run on one machine and share its clock.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
+import http.client
 import random
-import signal
-import statistics
-import subprocess
-import sys
-import tempfile
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
-import websockets
+import msgspec
+import psycopg
 
-KEY = "ntf_bench_latency_only_on_loopback"
-PORT = 18_999
-URL = f"http://127.0.0.1:{PORT}"
-MODES = {
-    "both clocks": {},
-    "ticker alone": {"NOTIFY_JOBS_ENABLED": "false"},
-    "jobs alone": {"NOTIFY_TICKER_ENABLED": "false"},
-}
-# The first sends pay for connections and for plans that are not cached yet.
-WARM_UP = 10
+from bench import stack
+from bench.context import Bench
+from bench.crowd import Crowd, crowd
+from bench.report import Figure, at_most, percentile
 
-
-def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    print(f"{rounds} rounds each, milliseconds; {os.cpu_count()} CPUs, client and service on the same machine")
-    print(f"{'':14} {'measured':10} {'p50':>8} {'p99':>8} {'max':>8}")
-    for mode, settings in MODES.items():
-        with service(settings):
-            for name, lateness in asyncio.run(measure(rounds if mode == "both clocks" else max(rounds // 4, 20))):
-                print(f"{mode:14} {name:10} {row(lateness)}", flush=True)
-    print("a poll once a minute, the usual way, is 30,000 late on average")
+_ROUNDS = 200
+_ROUNDS_OF_ONE_CLOCK = 50
+_APART = 0.04
+_RECIPIENT = "bench"
+# The first ones pay for connections, and for plans that are not cached yet.
+_WARM_UP = 10
+_ROUND_TRIP = "one Postgres round trip (select 1)"
+_TIME = re.compile(rb'"scheduled_at":"([^"]+)"')
 
 
-def row(lateness: list[float]) -> str:
-    ordered = sorted(lateness)
-    p99 = ordered[max(0, -(-len(ordered) * 99 // 100) - 1)]
-    return f"{statistics.median(ordered):8.1f} {p99:8.1f} {ordered[-1]:8.1f}"
+class Series(msgspec.Struct, frozen=True):
+    """How late each frame was, in milliseconds, in the order of arrival."""
+
+    scheduled: list[float]
+    now: list[float]
+
+
+def measure(bench: Bench) -> list[Figure]:
+    """Both clocks with aims, then what each of them does alone."""
+    with bench.cluster.database() as url:
+        trips = round_trips(url, bench.size(_ROUNDS))
+    both = lateness(bench, "both clocks", bench.size(_ROUNDS))
+    figures = [
+        *_figures("scheduled_at → frame, idle", both.scheduled, trips, (5, 20)),
+        *_figures("POST now → frame, idle, one at a time", both.now, trips, (15, 40)),
+    ]
+    for name, settings in {
+        "the ticker alone": {"jobs_enabled": "false"},
+        "the jobs alone": {"ticker_enabled": "false"},
+    }.items():
+        alone = lateness(bench, name, bench.size(_ROUNDS_OF_ONE_CLOCK), **settings)
+        figures += _figures(f"scheduled_at → frame, idle, {name}", alone.scheduled)
+        figures += _figures(f"POST now → frame, idle, {name}", alone.now)
+    return figures
+
+
+def lateness(bench: Bench, name: str, rounds: int, **settings: str) -> Series:
+    """Both series of `notify up` with these settings, on a fresh database."""
+    with (
+        bench.cluster.database() as database,
+        stack.notify("up", database_url=database, **settings) as up,
+        crowd(up.url, keeps=True) as client,
+        _poster(up.url) as post,
+        bench.progress(f"lateness, {name}", 2 * rounds) as told,
+    ):
+        post("PUT", f"/api/recipients/{_RECIPIENT}", {})
+        client.connect([_RECIPIENT])
+        client.wait(10)
+        rounds_done = _WARM_UP
+        _now(client, post, 0, _WARM_UP)
+        scheduled = _scheduled(client, post, rounds_done, rounds)
+        told(rounds)
+        return Series(scheduled, _now(client, post, rounds_done + rounds, rounds))
+
+
+def round_trips(database_url: str, count: int) -> list[float]:
+    """Milliseconds of the least that a session can ask, with pauses as between frames."""
+    took = []
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for _ in range(_WARM_UP + count):
+            time.sleep(random.uniform(0, 0.02))
+            started = time.perf_counter()
+            connection.execute("select 1").fetchone()
+            took.append((time.perf_counter() - started) * 1000)
+    return took[_WARM_UP:]
+
+
+def _figures(
+    what: str, late: list[float], trips: list[float] | None = None, most: tuple[float, float] | None = None
+) -> Iterator[Figure]:
+    for number, percent in enumerate((50, 99)):
+        yield Figure(
+            topic="latency",
+            what=f"{what}, p{percent}",
+            value=percentile(late, percent),
+            unit="ms",
+            yardstick=_ROUND_TRIP if trips else "",
+            against=percentile(trips, percent) if trips else None,
+            aims=(at_most(most[number]),) if most else (),
+            note=f"{len(late)} rounds, the latest {max(late):.1f} ms",
+        )
+
+
+def _scheduled(client: Crowd, post: Post, before: int, rounds: int) -> list[float]:
+    """Nothing is posted while they arrive."""
+    client.take()
+    first = datetime.now(UTC) + timedelta(seconds=2 + rounds * 0.01)
+    client.aim(before + rounds)
+    for number in range(rounds):
+        at = first + timedelta(seconds=_APART * number + random.uniform(0, _APART / 2))
+        _post(post, scheduled_at=at.isoformat())
+    if datetime.now(UTC) > first:
+        raise RuntimeError("the first was due before the last was posted")
+    client.wait(30 + rounds * _APART)
+    arrivals = client.take()
+    if len(arrivals) != rounds:
+        raise RuntimeError(f"{len(arrivals)} frames for {rounds} notifications")
+    return [(one.at - _due(one.payload)) * 1000 for one in arrivals]
+
+
+def _now(client: Crowd, post: Post, before: int, rounds: int) -> list[float]:
+    """One at a time, each after the frame of the one before."""
+    client.take()
+    late = []
+    for number in range(rounds):
+        client.aim(before + number + 1)
+        time.sleep(random.uniform(0.02, 0.12))
+        started = time.time()
+        _post(post)
+        client.wait(10)
+        (arrival,) = client.take()
+        late.append((arrival.at - started) * 1000)
+    return late
+
+
+def _due(payload: bytes) -> float:
+    found = _TIME.search(payload)
+    assert found is not None
+    return datetime.fromisoformat(found[1].decode()).timestamp()
+
+
+class Post:
+    """One kept HTTP connection, and little else: the client's share of the milliseconds is not the service's."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = http.client.HTTPConnection(urlsplit(url).netloc)
+        self._headers = {"Authorization": f"Bearer {stack.KEY}", "Content-Type": "application/json"}
+
+    def __call__(self, method: str, path: str, body: Any) -> None:
+        """Raises RuntimeError for an answer that is an error."""
+        self._connection.request(method, path, msgspec.json.encode(body), self._headers)
+        answer = self._connection.getresponse()
+        text = answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.status} {text!r}")
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
 
 
 @contextmanager
-def service(settings: dict[str, str]) -> Iterator[None]:
-    """`notify up` on a fresh data directory, until it says that it is ready; stopped at the end."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("NOTIFY_")}
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        process = subprocess.Popen(
-            ["notify", "up", "--port", str(PORT), "--data-dir", folder],
-            env=inherited | settings | {"NOTIFY_API_KEY": KEY, "NOTIFY_LOG_LEVEL": "warning"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            assert process.stdout is not None
-            if not any("notify ready" in line for line in process.stdout):
-                raise SystemExit("notify up did not become ready")
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=20)
+def _poster(url: str) -> Iterator[Post]:
+    post = Post(url)
+    try:
+        yield post
+    finally:
+        post.close()
 
 
-async def measure(rounds: int) -> list[tuple[str, list[float]]]:
-    headers = {"Authorization": f"Bearer {KEY}"}
-    async with httpx.AsyncClient(base_url=URL, headers=headers) as http:
-        (await http.put("/api/recipients/bench", json={})).raise_for_status()
-        uri = f"ws://127.0.0.1:{PORT}/ws?recipient=bench"
-        async with websockets.connect(uri, additional_headers=headers, compression=None) as socket:
-            json.loads(await socket.recv())
-            await now(http, socket, WARM_UP)
-            return [("scheduled", await scheduled(http, socket, rounds)), ("now", await now(http, socket, rounds))]
-
-
-async def scheduled(http: httpx.AsyncClient, socket: websockets.ClientConnection, rounds: int) -> list[float]:
-    """Lateness in milliseconds of notifications scheduled ahead; nothing is posted while they arrive."""
-    first = datetime.now(UTC) + timedelta(seconds=2 + rounds * 0.01)
-    for number in range(rounds):
-        at = first + timedelta(milliseconds=40 * number + random.uniform(0, 20))
-        await post(http, {"scheduled_at": at.isoformat()})
-    late = []
-    for _ in range(rounds):
-        frame = await next_notification(socket)
-        due = datetime.fromisoformat(frame["notification"]["scheduled_at"])
-        late.append((time.time() - due.timestamp()) * 1000)
-    return late
-
-
-async def now(http: httpx.AsyncClient, socket: websockets.ClientConnection, rounds: int) -> list[float]:
-    """Milliseconds from POST to frame, one at a time."""
-    late = []
-    for _ in range(rounds):
-        await asyncio.sleep(random.uniform(0.02, 0.12))
-        started = time.perf_counter()
-        arrival = asyncio.create_task(next_notification(socket))
-        await post(http, {})
-        await arrival
-        late.append((time.perf_counter() - started) * 1000)
-    return late
-
-
-async def post(http: httpx.AsyncClient, fields: dict[str, Any]) -> None:
-    body = {"recipients": ["bench"], "title": "Bench", "message": "Tick", **fields}
-    (await http.post("/api/notifications/schedule/", json=body)).raise_for_status()
-
-
-async def next_notification(socket: websockets.ClientConnection) -> dict[str, Any]:
-    while True:
-        frame: dict[str, Any] = json.loads(await socket.recv())
-        if frame["type"] == "notification":
-            return frame
-
-
-if __name__ == "__main__":
-    main()
+def _post(post: Post, **fields: str) -> None:
+    body = {"recipients": [_RECIPIENT], "title": "Bench", "message": "Tick", **fields}
+    post("POST", "/api/notifications/schedule/", body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from gateway.conftest import Sender, Served
 from helpers.wait import until_async
 from notify.config import Settings
-from notify.gateway import lookout, stream
+from notify.gateway import closing, lookout, stream
 from notify.gateway.connection import Connection
 from notify.gateway.cursor import Cursor
 from notify.gateway.frames import Content
@@ -162,3 +163,91 @@ async def test_keys_that_cannot_be_checked_stop_nobody_elses_end(
 
     await until_async(was_asked)
     assert (await expiring.closed())[0] == 4401
+
+
+class _Line:
+    """A socket that takes frames at once, or not, or is gone."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.now: bool | Exception = True
+        self.waited = asyncio.Event()
+
+    async def push(self, texts: Sequence[str]) -> None:
+        await self.waited.wait()
+        self.taken += texts
+
+    def push_now(self, texts: Sequence[str]) -> bool:
+        if isinstance(self.now, Exception):
+            raise self.now
+        if self.now:
+            self.taken += texts
+        return self.now
+
+
+class _Empty(_Rows):
+    async def page(self, recipient: str, after: int | None, limit: int) -> stream.Page:
+        return stream.Page(recipient, _box(5), [], {})
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async def ask() -> bool:
+        return holds()
+
+    await until_async(ask)
+
+
+@pytest.fixture
+async def line() -> _Line:
+    return _Line()
+
+
+@pytest.fixture
+async def waiting(line: _Line) -> AsyncIterator[Connection]:
+    """A connection that was sent 5, whose task waits for what comes."""
+
+    async def send(message: Any) -> None:
+        raise NotImplementedError
+
+    rows: Any = _Empty()
+    connection = Connection("ada", Cursor("now"), rows, Settings(), send, lambda: None, line)
+    line.waited.set()
+    connection.start()
+    await _until(lambda: connection._outbox.is_awaited)
+    line.waited.clear()
+    line.taken.clear()
+    yield connection
+    await connection.stop()
+
+
+async def test_what_is_offered_together_is_written_at_once_without_the_task(waiting: Connection, line: _Line) -> None:
+    for seq in (6, 7):
+        waiting.offer(1, seq, lambda seq=seq: f"frame {seq}")  # type: ignore[misc]
+    assert not line.taken
+    waiting.flush()
+    assert line.taken == ["frame 6", "frame 7"]
+    assert waiting._outbox.is_awaited
+    assert waiting.sent == 3
+
+
+@pytest.mark.parametrize("now", [False, RuntimeError("the handler is closed")])
+async def test_what_cannot_be_written_at_once_is_left_to_the_task_in_order(
+    waiting: Connection, line: _Line, now: bool | Exception
+) -> None:
+    line.now = now
+    waiting.offer(1, 6, lambda: "frame 6")
+    waiting.flush()
+    line.now = True
+    waiting.offer(1, 7, lambda: "frame 7")
+    waiting.flush()  # the task has 6, so 7 must not overtake it
+    assert not line.taken
+    line.waited.set()
+    await _until(lambda: len(line.taken) == 2)
+    assert line.taken == ["frame 6", "frame 7"]
+
+
+async def test_nothing_is_written_at_once_when_the_end_has_begun(waiting: Connection, line: _Line) -> None:
+    waiting.offer(1, 6, lambda: "frame 6")
+    waiting.close(closing.RESTART)
+    waiting.flush()
+    assert not line.taken

@@ -8,13 +8,16 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
 
 from gateway.conftest import Sender
 from notify.config import Settings
 from notify.gateway.contents import Contents
 from notify.gateway.cursor import Cursor
 from notify.gateway.messages import Patience
+from notify.gateway.outbox import Outbox
 from notify.gateway.position import Position
+from notify.gateway.protocol import framed
 from notify.gateway.stream import Box
 from notify.postgres.pool import open_pool
 
@@ -144,3 +147,22 @@ def test_patience_ends_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [patience.lose() for _ in range(21)] == [True] * 20 + [False]
     clock[0] += 5
     assert patience.lose()
+
+
+def test_an_outbox_gives_what_fits_and_takes_it_back() -> None:
+    outbox = Outbox(10, 100)
+    for frame in ("aaa", "bbbbbb", "cc", "d"):
+        outbox.put(frame)
+    assert outbox.take(9) == ["aaa", "bbbbbb"]
+    assert outbox.take(1) == ["cc"]
+    outbox.put_back(["bbbbbb", "cc"])
+    assert outbox.take(100) == ["bbbbbb", "cc", "d"]
+    assert not outbox
+    assert outbox.has_room
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 70_000])
+def test_texts_are_framed_as_the_standard_says(size: int) -> None:
+    texts = ["x" * size, "ä" * (size // 2), "last"]
+    expected = [Frame(Opcode.TEXT, text.encode()).serialize(mask=False) for text in texts]
+    assert b"".join(framed(texts)) == b"".join(expected)

@@ -8,7 +8,7 @@ takes nothing is closed as too slow, and resumes from its cursor.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psycopg
 import structlog
@@ -21,12 +21,14 @@ from notify.gateway.cursor import Cursor
 from notify.gateway.outbox import Outbox
 from notify.gateway.position import Position
 from notify.gateway.stream import Box, Page, Stream
-from notify.gateway.wire import Gone, Send, dismiss, send_text
+from notify.gateway.wire import Gone, OneByOne, Pusher, Send, dismiss, send_all, send_now
 from notify.supervise import backoff, describe, end
 
 log = structlog.stdlib.get_logger(__name__)
 
 _PAGE_ROWS = 100
+# What is written at once of frames that wait: beyond this much, a client that does not read is waited for.
+_WRITE_CHARS = 65_536
 # How long a client has to take its close frame.
 _LINGER_SECONDS = 5.0
 _RETRY_SECONDS = 5.0
@@ -42,6 +44,7 @@ class Connection:
         "_looking",
         "_next_tick",
         "_outbox",
+        "_pusher",
         "_send",
         "_settings",
         "_stream",
@@ -62,6 +65,7 @@ class Connection:
         settings: Settings,
         send: Send,
         abort: Callable[[], object],
+        pusher: Pusher | None = None,
     ) -> None:
         self.recipient = recipient
         self.position = Position()
@@ -73,6 +77,7 @@ class Connection:
         self._stream = stream
         self._settings = settings
         self._send = send
+        self._pusher = pusher or OneByOne(send)
         self._abort = abort
         self._outbox = Outbox(settings.send_queue_frames, settings.send_queue_bytes)
         self._closing: Closing | None = None
@@ -93,13 +98,32 @@ class Connection:
     # what the hub and the handler call; none of these waits
 
     def offer(self, generation: int, seq: int, frame: Callable[[], str]) -> None:
-        """A signal came: queue its frame if it is the next one, else see to it that rows are read."""
+        """A signal came: queue its frame if it is the next one, else see to it that rows are read.
+
+        `flush` is to follow, once for all that is offered together.
+        """
         if not self.position.behind and not self._outbox.has_room:
             self.ring()
         elif self.position.take(generation, seq):
             self._outbox.put(frame())
         else:
             self._outbox.wake()  # it may be behind now
+
+    def flush(self) -> None:
+        """Write what was offered: here and now if the task does nothing but wait for it, else let the task.
+
+        A task that is woken for a frame costs about as much as all else that the frame does before the kernel has it.
+        """
+        outbox = self._outbox
+        while outbox and outbox.is_awaited:
+            some = outbox.take(_WRITE_CHARS)
+            if not send_now(self._pusher, some):
+                outbox.put_back(some)
+                outbox.wake()
+                return
+            self.sent += len(some)
+        if outbox or self.position.behind:
+            outbox.wake()
 
     def ring(self) -> None:
         """Something may have been missed: compare with the rows."""
@@ -112,12 +136,12 @@ class Connection:
             return
         if (self.position.generation, self.position.last) == (generation, last_seq):
             self._next_tick = now + self._settings.ws_ping_seconds
-            self._outbox.put(frames.encode(frames.Tick(last_seq, unread)))
+            self._say(frames.Tick(last_seq, unread))
 
     def complain(self, code: str, detail: str) -> None:
         """Send an error frame; the connection stays."""
         if self._outbox.has_room:
-            self._outbox.put(frames.encode(frames.Failure(code, detail)))
+            self._say(frames.Failure(code, detail))
 
     def close(self, closing: Closing) -> None:
         """Send no more frames but those of the closing. The first call counts."""
@@ -137,6 +161,10 @@ class Connection:
     def is_slow(self, now: float) -> bool:
         """Whether a write has been stuck for too long. A full queue alone is no fault: a burst fills it too."""
         return self._writing_since is not None and now - self._writing_since > self._settings.send_timeout
+
+    def _say(self, frame: frames.Tick | frames.Failure) -> None:
+        self._outbox.put(frames.encode(frame))
+        self._outbox.wake()
 
     # the sending task
 
@@ -159,7 +187,7 @@ class Connection:
         await self._open()
         while self._closing is None:
             if self._outbox:
-                await self._write(self._outbox.pop())
+                await self._write(self._outbox.take(_WRITE_CHARS))
             elif self.position.behind:
                 await self._catch_up()
             else:
@@ -172,7 +200,7 @@ class Connection:
         if page is None:
             return
         box = page.box
-        await self._write(frames.encode(frames.Hello(self.recipient, box.epoch, box.last_seq, box.unread)))
+        await self._write([frames.encode(frames.Hello(self.recipient, box.epoch, box.last_seq, box.unread))])
         goes_on = self.position.begin(self._cursor, box, self._settings.replay_limit)
         self.greeted.set()
         if goes_on:
@@ -224,27 +252,35 @@ class Connection:
             self._closing = closing.UNAVAILABLE
 
     async def _replay(self, page: Page) -> None:
+        some: list[str] = []
+        chars = 0
         for entry in page.entries():
             if entry.seq != self.position.last + 1:  # cannot be, but must not be passed over
                 log.error("hole in a stream", recipient=self.recipient, seq=entry.seq)
+                await self._write(some)
                 return await self._reset(page.box)
             self.position.last = entry.seq
-            await self._write(frames.notification_frame(entry.seq, entry.notification))
-            if self._closing is not None:
-                return None
+            some.append(frames.notification_frame(entry.seq, entry.notification))
+            chars += len(some[-1])
+            if chars >= _WRITE_CHARS:
+                await self._write(some)
+                if self._closing is not None:
+                    return None
+                some, chars = [], 0
+        await self._write(some)
         self.position.settle(page.box)
         return None
 
     async def _reset(self, box: Box) -> None:
         self.position.reset(box)
-        await self._write(frames.encode(frames.Reset(box.epoch, box.last_seq, box.unread)))
+        await self._write([frames.encode(frames.Reset(box.epoch, box.last_seq, box.unread))])
         self.position.settle(box)
 
-    async def _write(self, frame: str) -> None:
+    async def _write(self, some: Sequence[str]) -> None:
         self._writing_since = asyncio.get_running_loop().time()
-        await send_text(self._send, frame)
+        await send_all(self._pusher, some)
         self._writing_since = None
-        self.sent += 1
+        self.sent += len(some)
 
     async def _farewell(self) -> None:
         """Send the last frames; a client that does not take them in time is cut off."""

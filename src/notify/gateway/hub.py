@@ -86,18 +86,27 @@ class Hub:
 
     def dispatch(self, lines: list[Line], contents: dict[int, Content]) -> None:
         """Give each line to its recipient's connections, encoded once for all of them. Never waits."""
-        for line in lines:
-            seat = self._seats.get(line.recipient)
-            if seat is None:
-                continue
-            content = contents.get(line.batch_id)
-            if content is None:
-                for connection in seat.connections:
-                    connection.ring()
-            else:
-                frame = _Frame(line, seat.quoted, content)
-                for connection in seat.connections:
-                    connection.offer(line.generation, line.seq, frame)
+        # What comes for one connection is written together.
+        offered: dict[Connection, None] = {}
+        try:
+            for line in lines:
+                self._offer(line, contents.get(line.batch_id), offered)
+        finally:
+            for connection in offered:
+                connection.flush()
+
+    def _offer(self, line: Line, content: Content | None, offered: dict[Connection, None]) -> None:
+        seat = self._seats.get(line.recipient)
+        if seat is None:
+            return
+        if content is None:
+            for connection in seat.connections:
+                connection.ring()
+            return
+        frame = _Frame(line, seat.quoted, content)
+        for connection in seat.connections:
+            connection.offer(line.generation, line.seq, frame)
+            offered[connection] = None
 
     def _check_limits(self, recipient: str, key: str | None) -> None:
         settings = self._settings

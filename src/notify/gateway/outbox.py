@@ -26,17 +26,34 @@ class Outbox:
         """Whether one more frame may be put."""
         return len(self._frames) < self._max_frames and self._chars < self._max_chars
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the reader waits, and has not been woken."""
+        return self._waiter is not None and not self._waiter.done()
+
     def put(self, frame: str) -> None:
-        """Add a frame; the caller has seen that there is room."""
+        """Add a frame; the caller has seen that there is room, and wakes the reader, or reads in its place."""
         self._frames.append(frame)
         self._chars += len(frame)
-        self.wake()
 
     def pop(self) -> str:
         """Take the oldest frame."""
         frame = self._frames.popleft()
         self._chars -= len(frame)
         return frame
+
+    def take(self, most_chars: int) -> list[str]:
+        """Take the oldest frame, and of those behind it what fits into so many characters."""
+        taken = [self.pop()]
+        left = most_chars - len(taken[0])
+        while self._frames and (left := left - len(self._frames[0])) >= 0:
+            taken.append(self.pop())
+        return taken
+
+    def put_back(self, taken: list[str]) -> None:
+        """Undo a `take`."""
+        self._frames.extendleft(reversed(taken))
+        self._chars += sum(map(len, taken))
 
     def wake(self) -> None:
         """Let the reader look around, as something else has changed."""

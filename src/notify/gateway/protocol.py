@@ -2,6 +2,8 @@
 
 - The application may cut a connection off. A client that reads nothing cannot be told to go, as what it is told waits
   behind all that it has not read.
+- It may send several texts by one write. An ASGI event a frame costs a call into the kernel each, and as much again on
+  the way there.
 - What a client sends is parsed in small pieces, each when what came before has been taken, and at a bounded pace.
   uvicorn parses at once whatever one read brings, up to 256 KiB: 43,000 of the smallest frames, for some tenths of a
   second in which nobody else is served; and it answers pings for as long as they come. Every frame counts here, since
@@ -12,16 +14,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from uvicorn._types import ASGIReceiveEvent
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from notify.gateway.pace import Pace
 
 ABORT = "notify.abort"
 """The scope's extension: a function that ends the connection at once."""
+PUSH = "notify.push"
+"""The scope's extension: sends several texts, as `send` would one after the other (wire.py, Pusher)."""
 
 _PIECE_BYTES = 2048
 _LINGER_SECONDS = 5.0
@@ -43,6 +50,8 @@ class Protocol(WebSocketsSansIOProtocol):
         scope = cast(dict[str, Any] | None, getattr(self, "scope", None))
         if scope is not None:  # there is none when the handshake was refused
             scope["extensions"][ABORT] = {"abort": self.transport.abort}
+            if not self.conn.extensions:  # deflate would have to see each frame
+                scope["extensions"][PUSH] = {"pusher": self}
 
     def data_received(self, data: bytes) -> None:
         """Take what one read has brought."""
@@ -60,6 +69,19 @@ class Protocol(WebSocketsSansIOProtocol):
         if self.queue.empty() and self._later is None:
             self._later = self.loop.call_soon(self._go_on)
         return message
+
+    async def push(self, texts: Sequence[str]) -> None:
+        """Write each text as a frame, all at once. Raises ClientDisconnected when no more may be sent."""
+        await self.writable.wait()
+        if not self.push_now(texts):
+            raise ClientDisconnected
+
+    def push_now(self, texts: Sequence[str]) -> bool:
+        """As `push`, without waiting. False: nothing was written, as it would wait, or no more may be sent."""
+        if not self.writable.is_set() or self.close_sent or self.disconnected or self.conn.state is not State.OPEN:
+            return False
+        self.transport.write(b"".join(framed(texts)))
+        return True
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         """The application has ended; the client's close may still wait to be parsed."""
@@ -121,3 +143,17 @@ class Protocol(WebSocketsSansIOProtocol):
         if self._later is not None:
             self._later.cancel()
             self._later = None
+
+
+def framed(texts: Sequence[str]) -> Iterator[bytes]:
+    """Each text as a whole frame (FIN and TEXT), not masked, as a server's are: its header, then its payload."""
+    for text in texts:
+        payload = text.encode()
+        size = len(payload)
+        if size < 126:
+            yield bytes((0x81, size))
+        elif size < 65_536:
+            yield b"\x81\x7e" + size.to_bytes(2)
+        else:
+            yield b"\x81\x7f" + size.to_bytes(8)
+        yield payload

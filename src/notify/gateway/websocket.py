@@ -25,9 +25,9 @@ from notify.gateway.admission import Pass
 from notify.gateway.closing import Closing
 from notify.gateway.connection import Connection
 from notify.gateway.messages import Ack, Auth, Patience
-from notify.gateway.protocol import ABORT
+from notify.gateway.protocol import ABORT, PUSH
 from notify.gateway.stream import Stream
-from notify.gateway.wire import Gone, dismiss, transmit
+from notify.gateway.wire import Gone, Pusher, dismiss, transmit
 from notify.gateway.wire import Send as Sender
 from notify.places import Places, address_of
 from notify.supervise import describe
@@ -136,7 +136,9 @@ class _Endpoint:
         credential = request.credential(scope) or await self._introduction(scope, receive)
         admitted = await admission.admit(gateway.gatekeeper, credential, address_of(scope))
         recipient = admission.owner(admitted, query.recipient)
-        connection = Connection(recipient, query.cursor, gateway.stream, gateway.settings, send, _abort(scope))
+        connection = Connection(
+            recipient, query.cursor, gateway.stream, gateway.settings, send, _abort(scope), _pusher(scope)
+        )
         if gateway.closing:
             raise _Refused(closing.RESTART)
         gateway.enter(connection, admitted)
@@ -232,3 +234,10 @@ def _abort(scope: Any) -> Callable[[], object]:
     task = asyncio.current_task()
     assert task is not None
     return task.cancel
+
+
+def _pusher(scope: Any) -> Pusher | None:
+    """The server's own way to send several frames at once, where it has one."""
+    extension = scope.get("extensions", {}).get(PUSH)
+    pusher: Pusher | None = None if extension is None else extension["pusher"]
+    return pusher
