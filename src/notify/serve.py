@@ -129,7 +129,8 @@ def raise_file_limit() -> None:
 
 def collect_seldom() -> None:
     """Have the garbage collector look at less, and less often: with Python's settings it walks through the whole
-    application and all connections again and again, and they are no garbage. Under load that was an eighth of the time."""
+    application and all connections again and again, and they are no garbage. Under load that was an eighth of the
+    time."""
     gc.collect()
     gc.freeze()  # what is here by now stays
     gc.set_threshold(_COLLECT_EVERY, 10, 10)

@@ -26,7 +26,8 @@ async def open_pool(settings: Settings, *, name: str, wait: bool = True) -> Pool
 
     `wait` makes sure that the database answers: otherwise raises psycopg_pool.PoolTimeout after
     `connect_timeout`. Each connection is checked when handed out, so that a restarted server costs nobody
-    an error: by a question to the server, or right after an answer by a look at the socket. A caller waits for one at most `connect_timeout` (PoolTimeout).
+    an error: by a question to the server, or right after an answer by a look at the socket. A caller waits for one
+    at most `connect_timeout` (PoolTimeout).
     """
 
     async def prepare(connection: AsyncBoundedConnection) -> None:
