@@ -105,7 +105,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jobs_enabled: Annotated[bool, Meta(description="run the dispatch jobs; off: the ticker alone sends")] = True
     job_poll_seconds: Annotated[
         float, Meta(gt=0, le=60, description="pause between looks for jobs when no signal comes")
-    ] = 0.25
+    ] = 0.5
 
     # how long things are kept
     retention_days: Annotated[int, Meta(ge=1, description="days that sent notifications are kept")] = 90
