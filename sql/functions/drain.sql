@@ -37,8 +37,9 @@ $$;
 comment on function notify.pick(integer, timestamptz, text[], bigint[], bigint[]) is
   'Locks up to p_max due rows nobody else has locked, urgent first and by themselves, and returns their ids. With p_only: those of them that are due.';
 
-create or replace function notify.open_mailboxes(p_ids bigint[], p_wait boolean) returns text[]
-language plpgsql set enable_seqscan = off as $$
+create or replace function notify.take_mailboxes(
+  p_ids bigint[], p_wait boolean, out recipients text[], out places tid[], out generations bigint[], out last_seqs bigint[]
+) language plpgsql set enable_seqscan = off as $$
 begin
   if p_wait then
     perform from notify.mailbox m
@@ -46,16 +47,18 @@ begin
     order by m.recipient
     for no key update;
   end if;
-  return array(
-    select m.recipient from notify.mailbox m
+  select array_agg(l.recipient), array_agg(l.place), array_agg(l.generation), array_agg(l.last_seq)
+  into recipients, places, generations, last_seqs
+  from (
+    select m.recipient, m.ctid as place, m.generation, m.last_seq from notify.mailbox m
     where m.recipient in (select n.recipient from notify.notification n where n.id = any (p_ids))
     order by m.recipient
     for no key update skip locked
-  );
+  ) l;
 end
 $$;
-comment on function notify.open_mailboxes(bigint[], boolean) is
-  'Locks the mailboxes of these notifications in recipient order and returns their recipients; those that another session holds are left out, unless p_wait.';
+comment on function notify.take_mailboxes(bigint[], boolean) is
+  'Locks the mailboxes of these notifications in recipient order and returns what they hold; those that another session holds are left out, unless p_wait. places: where the rows lie for as long as they are locked. Finding a mailbox means a walk over all its versions that a long snapshot keeps, so it is found once.';
 
 create or replace function notify.send_signals(p_lines text[], p_sent_at timestamptz) returns integer
 language plpgsql as $$
@@ -86,18 +89,20 @@ $$;
 comment on function notify.send_signals(text[], timestamptz) is
   'Packs signal lines by bytes and NOTIFYs them. Payload: a line "sent TAB sent_at in microseconds since 1970", then a line a notification: recipient, generation, seq, notification id, batch id, microseconds late, separated by TAB.';
 
-create or replace function notify.settle(p_ids bigint[], p_open text[], p_signal boolean, out sent integer, out sending integer, out expired integer)
-language plpgsql set enable_seqscan = off as $$
+create or replace function notify.settle(
+  p_ids bigint[], p_recipients text[], p_places tid[], p_generations bigint[], p_last_seqs bigint[], p_signal boolean,
+  out sent integer, out sending integer, out expired integer
+) language plpgsql set enable_seqscan = off as $$
 declare
   v_at timestamptz := notify.now();
   v_lines text[];
 begin
   with picked as materialized (
     select n.id, n.recipient, n.priority, n.due_at, n.batch_id, b.channels, 'inbox' = any (b.channels) as inbox,
-      m.generation, m.last_seq, coalesce(b.expires_at <= v_at, false) as expired
+      m.place, m.generation, m.last_seq, coalesce(b.expires_at <= v_at, false) as expired
     from notify.notification n
-    join unnest(p_open) as o (recipient) on o.recipient = n.recipient
-    join notify.mailbox m on m.recipient = n.recipient
+    join unnest(p_recipients, p_places, p_generations, p_last_seqs) as m (recipient, place, generation, last_seq)
+      on m.recipient = n.recipient
     join notify.batch b on b.id = n.batch_id
     where n.id = any (p_ids)
   ),
@@ -111,8 +116,8 @@ begin
   ),
   counted as (
     update notify.mailbox m set last_seq = c.top, unread = m.unread + c.many
-    from (select u.recipient, max(u.seq) as top, count(*) as many from numbered u group by u.recipient) c
-    where m.recipient = c.recipient
+    from (select u.place, max(u.seq) as top, count(*) as many from numbered u group by u.place) c
+    where m.ctid = c.place
   ),
   outside as (
     update notify.notification n set status = 'sending'
@@ -142,8 +147,8 @@ begin
   end if;
 end
 $$;
-comment on function notify.settle(bigint[], text[], boolean) is
-  'Turns locked due rows into sent ones: numbers them in their recipients'' streams, counts them, adds deliveries for outside channels, cancels what has expired, and signals.';
+comment on function notify.settle(bigint[], text[], tid[], bigint[], bigint[], boolean) is
+  'Turns locked due rows of locked mailboxes (as take_mailboxes() returns them) into sent ones: numbers them in their recipients'' streams, counts them, adds deliveries for outside channels, cancels what has expired, and signals.';
 
 create or replace function notify.is_crowded(p_places integer) returns boolean
 language sql stable as $$
@@ -172,7 +177,7 @@ create or replace function notify.drain(
 ) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_ids bigint[] := '{}';
-  v_open text[];
+  v_taken record;
   v_next timestamptz;
 begin
   -- The user's server may have it off; a SET clause of this function would be undone before the commit.
@@ -201,8 +206,9 @@ begin
   v_ids := notify.pick(p_max, due_from, p_avoid, p_quarantine, p_only);
   picked := cardinality(v_ids);
   if picked > 0 then
-    v_open := notify.open_mailboxes(v_ids, p_wait);
-    select s.sent, s.sending, s.expired into sent, sending, expired from notify.settle(v_ids, v_open, p_signal) s;
+    v_taken := notify.take_mailboxes(v_ids, p_wait);
+    select s.sent, s.sending, s.expired into sent, sending, expired
+    from notify.settle(v_ids, v_taken.recipients, v_taken.places, v_taken.generations, v_taken.last_seqs, p_signal) s;
     if sent + sending + expired < picked then
       busy := array(select distinct n.recipient from notify.notification n where n.id = any (v_ids)
                     and n.status = 'pending');
@@ -220,3 +226,6 @@ end
 $$;
 comment on function notify.drain(integer, timestamptz, text[], bigint[], bigint[], boolean, boolean) is
   'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining, or three where p_due_from is null; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked.';
+
+-- Of earlier versions; dropped here, when nothing calls them any more.
+drop function if exists notify.settle(bigint[], text[], boolean), notify.open_mailboxes(bigint[], boolean);

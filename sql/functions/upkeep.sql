@@ -49,7 +49,7 @@ begin
     select n.id from notify.notification n where n.failed_at is not null and n.failed_at < v_before
     order by n.failed_at limit p_max for update skip locked
   );
-  v_open := notify.open_mailboxes(v_ids, false);
+  v_open := (notify.take_mailboxes(v_ids, false)).recipients;
   with gone as (
     delete from notify.notification n using unnest(v_open) as o (recipient)
     where n.id = any (v_ids) and n.recipient = o.recipient

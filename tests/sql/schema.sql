@@ -211,13 +211,6 @@ CREATE FUNCTION notify.now() RETURNS timestamp with time zone
 
 COMMENT ON FUNCTION notify.now() IS 'The one clock. Real time, moved by the setting notify.clock_offset (an interval, as ''2 hours''), which tests set for a session or a database; that of a login which is not in notify_owner does not count.';
 
-CREATE FUNCTION notify.open_mailboxes(p_ids bigint[], p_wait boolean) RETURNS text[]
-    LANGUAGE plpgsql
-    SET enable_seqscan TO 'off'
-    AS …;
-
-COMMENT ON FUNCTION notify.open_mailboxes(p_ids bigint[], p_wait boolean) IS 'Locks the mailboxes of these notifications in recipient order and returns their recipients; those that another session holds are left out, unless p_wait.';
-
 CREATE FUNCTION notify.park(id bigint, reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -233,7 +226,7 @@ CREATE FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, 
     SET enable_sort TO 'off'
     AS …;
 
-COMMENT ON FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[]) IS 'Locks up to p_max due rows nobody else has locked, urgent first, and returns their ids. With p_only: those of them that are due.';
+COMMENT ON FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[]) IS 'Locks up to p_max due rows nobody else has locked, urgent first and by themselves, and returns their ids. With p_only: those of them that are due.';
 
 CREATE FUNCTION notify.plan() RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -325,12 +318,12 @@ CREATE FUNCTION notify.send_signals(p_lines text[], p_sent_at timestamp with tim
 
 COMMENT ON FUNCTION notify.send_signals(p_lines text[], p_sent_at timestamp with time zone) IS 'Packs signal lines by bytes and NOTIFYs them. Payload: a line "sent TAB sent_at in microseconds since 1970", then a line a notification: recipient, generation, seq, notification id, batch id, microseconds late, separated by TAB.';
 
-CREATE FUNCTION notify.settle(p_ids bigint[], p_open text[], p_signal boolean, OUT sent integer, OUT sending integer, OUT expired integer) RETURNS record
+CREATE FUNCTION notify.settle(p_ids bigint[], p_recipients text[], p_places tid[], p_generations bigint[], p_last_seqs bigint[], p_signal boolean, OUT sent integer, OUT sending integer, OUT expired integer) RETURNS record
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     AS …;
 
-COMMENT ON FUNCTION notify.settle(p_ids bigint[], p_open text[], p_signal boolean, OUT sent integer, OUT sending integer, OUT expired integer) IS 'Turns locked due rows into sent ones: numbers them in their recipients'' streams, counts them, adds deliveries for outside channels, cancels what has expired, and signals.';
+COMMENT ON FUNCTION notify.settle(p_ids bigint[], p_recipients text[], p_places tid[], p_generations bigint[], p_last_seqs bigint[], p_signal boolean, OUT sent integer, OUT sending integer, OUT expired integer) IS 'Turns locked due rows of locked mailboxes (as take_mailboxes() returns them) into sent ones: numbers them in their recipients'' streams, counts them, adds deliveries for outside channels, cancels what has expired, and signals.';
 
 CREATE TABLE notify.batch (
     id bigint NOT NULL,
@@ -385,6 +378,13 @@ CREATE FUNCTION notify.store(p_batches notify.batch[], p_of integer[], p_recipie
     AS …;
 
 COMMENT ON FUNCTION notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[]) IS 'The one place where batches and notifications are written: p_recipients[i] is to receive p_batches[p_of[i]]. All was checked, and the recipients are locked. Returns the notifications in that order. Ids are given here, in the batches'' order.';
+
+CREATE FUNCTION notify.take_mailboxes(p_ids bigint[], p_wait boolean, OUT recipients text[], OUT places tid[], OUT generations bigint[], OUT last_seqs bigint[]) RETURNS record
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    AS …;
+
+COMMENT ON FUNCTION notify.take_mailboxes(p_ids bigint[], p_wait boolean, OUT recipients text[], OUT places tid[], OUT generations bigint[], OUT last_seqs bigint[]) IS 'Locks the mailboxes of these notifications in recipient order and returns what they hold; those that another session holds are left out, unless p_wait. places: where the rows lie for as long as they are locked. Finding a mailbox means a walk over all its versions that a long snapshot keeps, so it is found once.';
 
 CREATE FUNCTION notify.tidy(p_keep_answers interval, p_max integer, OUT answers integer, OUT wakeups integer, OUT jobs integer) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER

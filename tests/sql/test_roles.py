@@ -56,8 +56,8 @@ DOORS = {
 }
 INNER = (
     "accept changed_recipients check_content check_recipients check_size check_time delete_empty_batches distinct_ids"
-    " hold_recipient is_crowded is_deep next_due open_mailboxes refuse ring ring_at_commit ring_for send_signals settle"
-    " store"
+    " hold_recipient is_crowded is_deep next_due refuse ring ring_at_commit ring_for send_signals settle"
+    " store take_mailboxes"
 )
 FUNCTIONS = {name: set(who.split()) for names, who in DOORS.items() for name in names.split()} | {
     name: set() for name in INNER.split()
