@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,6 +44,21 @@ NO_BOUND: dict[str, Any] = {"floor": None, "ceiling_due": None, "ceiling_id": No
 RARE: dict[str, Any] = {"type": "nobody's"}
 
 # Statement, its parameters, an index it needs, the most pages it may touch, and the most rows it may sort.
+TOGETHER = json.dumps(
+    [
+        {
+            "recipients": [str(n)],
+            "title": "T",
+            "message": "M",
+            "scheduled_at": "2029-01-01T00:00:00Z",
+            "type": "system",
+            "priority": "normal",
+            "data": {},
+            "channels": ["inbox"],
+        }
+        for n in range(7, 17)
+    ]
+)
 CASES: list[tuple[str, dict[str, Any], str, int, int]] = [
     ("due_ids", DRAIN | {"max_rows": 1000}, "notification_due", 4000, 0),
     ("due_ids", DRAIN | {"max_rows": 5000}, "notification_due", 8000, 0),
@@ -95,6 +111,7 @@ CASES: list[tuple[str, dict[str, Any], str, int, int]] = [
         2,
     ),
     ("schedule", SCHEDULE, "mailbox_pkey", 500, 3),
+    ("schedule_together", {"requests": TOGETHER}, "mailbox_pkey", 1000, 10),
 ]
 
 
@@ -102,8 +119,15 @@ CASES: list[tuple[str, dict[str, Any], str, int, int]] = [
 def explain(shared_dsn: str) -> Iterator[Explainer]:
     """A database of 1,000,000 pending and 200,000 other notifications, of 100,000 recipients."""
     with connect_sync(shared_dsn, name="plans") as db:
+        _leave_alone(db)
         fill(db, pending=1_000_000)
         yield Explainer(db)
+
+
+def _leave_alone(db: Db) -> None:
+    """A vacuum or an analyze between two calls makes the second read the catalogs again."""
+    for table in TABLES:
+        db.execute(f"alter table notify.{table} set (autovacuum_enabled = off)".encode())
 
 
 def _assert_indexed(plans: Plans, index: str, pages: int, sorted_rows: int) -> None:
@@ -125,8 +149,7 @@ def test_reads_along_its_index(
 
 
 def test_plans_made_when_the_tables_were_empty_still_do(db: Db, connect: Connect) -> None:
-    for table in TABLES:
-        db.execute(f"alter table notify.{table} set (autovacuum_enabled = off)".encode())
+    _leave_alone(db)
     old = connect(name="old")
     explain = Explainer(old)
     drain = DRAIN | {"max_rows": 1000, "due_from": None, "only": None, "signal": True}
