@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import platform
 import sys
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from bench import plot, report, stack
 from bench.context import Bench, progress_bars
-from bench.report import Figure, Run
+from bench.report import Figure, Run, Sheet
 
 # In this order; each is a module of this package.
 TOPICS = (
@@ -33,6 +34,7 @@ TOPICS = (
     "gateway",
     "storm",
     "idle",
+    "growth",
     "others",
 )
 # Of the table where stdout is no terminal.
@@ -42,22 +44,29 @@ _WIDTH = 180
 def main() -> int:
     """Run what is asked for and print it; 1 when a figure of a full run misses its aim."""
     asked = _arguments()
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     if asked.spread:
-        console.print(report.spread([msgspec.json.decode(file.read_bytes(), type=Run) for file in asked.spread]))
+        _print(report.spread([msgspec.json.decode(file.read_bytes(), type=Run) for file in asked.spread]), asked)
         return 0
     run = _measure(asked.only or TOPICS, quick=asked.quick)
     if asked.plot:
         plot.draw(run, asked.plot)
     if asked.json:
         asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(run)) + b"\n")
-    console.print(report.table(run))
+    _print(report.sheet(run), asked)
     for missing in run.missing:
-        console.print(f"not measured: {missing}")
+        print(f"not measured: {missing}")
     return int(any(figure.is_met is False for figure in run.figures) and not run.quick)
 
 
+def _print(sheet: Sheet, asked: argparse.Namespace) -> None:
+    if asked.markdown:
+        print(report.markdown(sheet))
+    else:
+        Console(width=None if sys.stdout.isatty() else _WIDTH).print(report.table(sheet))
+
+
 def _measure(topics: tuple[str, ...] | list[str], *, quick: bool) -> Run:
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request, once anything has set logging up
     taken_at = datetime.now(UTC).isoformat(timespec="seconds")
     figures: list[Figure] = []
     log = Console(stderr=True)
@@ -87,6 +96,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the lateness of the topic urgent there, as SVG")
     parser.add_argument("--only", nargs="+", choices=TOPICS, metavar="TOPIC", help=f"some of {', '.join(TOPICS)}")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--spread", nargs="+", type=Path, metavar="FILE", help="print earlier runs side by side")
     return parser.parse_args()
 

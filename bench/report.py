@@ -101,52 +101,77 @@ def shown(value: float) -> str:
     return f"{value:.3g}" if abs(value) >= 0.001 or value == 0 else f"{value:.1e}"
 
 
-def table(run: Run) -> Table:
+class Sheet(msgspec.Struct, frozen=True):
+    """What a table says, whatever it is drawn with."""
+
+    title: str
+    rows: list[list[str]]
+
+
+HEADER = ["what", "measured", "yardstick, same run", "its figure", "ratio", "to reach", "met"]
+
+
+def sheet(run: Run) -> Sheet:
     """One run."""
-    made = _table(f"{run.machine} · {run.versions} · {run.taken_at}{' · QUICK: smaller sizes' if run.quick else ''}")
+    rows = []
     for figure in run.figures:
         ratio = "" if figure.ratio is None else f"{figure.ratio:.2f} ×"
         against = "" if figure.against is None else f"{shown(figure.against)} {figure.unit}"
-        _row(made, figure, f"{shown(figure.value)} {figure.unit}", against, ratio, [figure.is_met])
-    return made
+        rows.append(_row(figure, f"{shown(figure.value)} {figure.unit}", against, ratio, [figure.is_met]))
+    quick = " · QUICK: smaller sizes" if run.quick else ""
+    return Sheet(f"{run.machine} · {run.versions} · {run.taken_at}{quick}", rows)
 
 
-def spread(runs: Sequence[Run]) -> Table:
+def spread(runs: Sequence[Run]) -> Sheet:
     """Several runs: the median of each figure, with the lowest and the highest."""
-    made = _table(f"{runs[0].machine} · {runs[0].versions} · {len(runs)} runs: median (lowest – highest)")
+    rows = []
     for first in runs[0].figures:
         same = [found for run in runs if (found := _find(run, first)) is not None]
         against = [figure.against for figure in same if figure.against is not None]
         ratios = [figure.ratio for figure in same if figure.ratio is not None]
-        _row(
-            made,
-            first,
-            f"{_spread([figure.value for figure in same])} {first.unit}",
-            f"{_spread(against)} {first.unit}" if against else "",
-            f"{_spread(ratios)} ×" if ratios else "",
-            [figure.is_met for figure in same],
+        rows.append(
+            _row(
+                first,
+                f"{_spread([figure.value for figure in same])} {first.unit}",
+                f"{_spread(against)} {first.unit}" if against else "",
+                f"{_spread(ratios, '.2f')} ×" if ratios else "",
+                [figure.is_met for figure in same],
+            )
         )
+    return Sheet(f"{runs[0].machine} · {runs[0].versions} · {len(runs)} runs: median (lowest – highest)", rows)
+
+
+def table(sheet: Sheet) -> Table:
+    """For a terminal."""
+    made = Table(title=sheet.title, title_justify="left", show_lines=False)
+    for name in HEADER:
+        right = name in {"measured", "its figure", "ratio"}
+        made.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in sheet.rows:
+        made.add_row(*row)
     return made
+
+
+def markdown(sheet: Sheet) -> str:
+    """For a document."""
+    lines = [HEADER, ["---", "--:", "---", "--:", "--:", "---", "---"], *sheet.rows]
+    drawn = ["| " + " | ".join(cell.replace("\n  ", "; ") for cell in line) + " |" for line in lines]
+    return "\n".join([sheet.title, "", *drawn])
 
 
 def _find(run: Run, wanted: Figure) -> Figure | None:
     return next((one for one in run.figures if (one.topic, one.what) == (wanted.topic, wanted.what)), None)
 
 
-def _spread(values: Sequence[float]) -> str:
-    middle = shown(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} ({shown(min(values))} – {shown(max(values))})"
+def _spread(values: Sequence[float], form: str = "") -> str:
+    low, middle, high = (
+        format(value, form) if form else shown(value) for value in (min(values), statistics.median(values), max(values))
+    )
+    return middle if len(values) == 1 else f"{middle} ({low} – {high})"
 
 
-def _table(title: str) -> Table:
-    made = Table(title=title, title_justify="left", show_lines=False)
-    for name in ("what", "measured", "yardstick, same run", "", "ratio", "to reach", "met"):
-        made.add_column(name, justify="right" if name in {"measured", "", "ratio"} else "left", overflow="fold")
-    return made
-
-
-def _row(made: Table, figure: Figure, value: str, against: str, ratio: str, met: list[bool | None]) -> None:
+def _row(figure: Figure, value: str, against: str, ratio: str, met: list[bool | None]) -> list[str]:
     verdicts = [verdict for verdict in met if verdict is not None]
     verdict = "" if not verdicts else "yes" if all(verdicts) else "NO" if not any(verdicts) else "in part"
     what = f"{figure.what}\n  {figure.note}" if figure.note else figure.what
-    made.add_row(what, value, figure.yardstick, against, ratio, ", ".join(map(str, figure.aims)), verdict)
+    return [what, value, figure.yardstick, against, ratio, ", ".join(map(str, figure.aims)), verdict]
