@@ -113,7 +113,7 @@ language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_pl
 #variable_conflict use_column
 declare
   v_now timestamptz := notify.now();
-  v_ids text[] := notify.distinct_ids(p_recipients);
+  v_ids text[] := p_recipients;
   v_known text[];
   v_unknown text[];
   v_batch notify.batch;
@@ -121,8 +121,16 @@ begin
   perform notify.check_content(p_title, p_message, p_type, p_priority, p_data, p_channels, p_reference);
   perform notify.check_time(p_at, p_expires_at, v_now);
   -- Locked as the foreign key would lock them anyway, so that one who is being deleted is waited for and then unknown.
-  v_known := array(select m.recipient from notify.mailbox m where m.recipient in (select u.id from unnest(v_ids) as u (id)) order by m.recipient for key share of m);
+  -- Sorted as the index is, so that it is walked once, from its beginning to its end.
+  v_known := array(
+    select m.recipient from (select distinct u.id collate "C" as id from unnest(v_ids) as u (id)) g
+    join notify.mailbox m on m.recipient = g.id order by m.recipient for key share of m
+  );
   v_batch := row(null, p_type, p_priority, p_title, p_message, p_data, p_channels, p_reference, coalesce(p_at, v_now), p_expires_at, v_now);
+  -- As many as were given: all are known, and none was given twice.
+  if cardinality(v_known) < cardinality(v_ids) then
+    v_ids := notify.distinct_ids(p_recipients);
+  end if;
   if cardinality(v_known) < cardinality(v_ids) then
     v_unknown := array(
       select u.id from unnest(v_ids) with ordinality as u (id, place)
