@@ -15,7 +15,7 @@ import psycopg
 from bench import reference, stack
 from bench.context import Bench
 from bench.load import Load, Target, load
-from bench.report import Figure, ratio_at_least, ratio_at_most
+from bench.report import Figure, ratio_at_least
 from bench.yardsticks import naive
 from bench.yardsticks.reference import KEY as REFERENCE_KEY
 
@@ -171,7 +171,6 @@ def _figures(many: tuple[Loads, Loads], alone: tuple[Loads, Loads], keyed: Load,
             unit="ms",
             yardstick=_NAIVE,
             against=alone[0].median("p50"),
-            aims=(ratio_at_most(1.3),),
         ),
         Figure(
             topic=TOPIC,

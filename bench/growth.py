@@ -22,7 +22,7 @@ _CALLS = 400
 
 _SCHEDULE = "select count(s.notification_id) from notify.schedule(%s::text[], 'Bench', 'As people write.', %s) s"
 _DRAIN = "select d.picked from notify.drain() d"
-_LOOK = "select d.picked from notify.drain(due_from => notify.now() - interval '2 seconds') d"
+_LOOK = "select d.picked from notify.drain(p_due_from => notify.now() - interval '2 seconds') d"
 _WAL = "select pg_current_wal_insert_lsn() - %s::pg_lsn"
 _SPACE = """
 select sum(pg_total_relation_size(c.oid)) from pg_class c

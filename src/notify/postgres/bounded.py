@@ -28,7 +28,7 @@ _ASYNC_INTERVAL = 10.0
 _FIRST_SECONDS = 10.0
 _FOR_EVER = 1e9
 # So soon after an answer a link that froze meanwhile is not worth a question of its own.
-_FRESH_SECONDS = 0.5
+_FRESH_SECONDS = 1.0
 
 
 class _Limit:
