@@ -23,6 +23,7 @@ class _Drained(NamedTuple):
     rate: float
     worker_megabytes: float
     api_megabytes: float
+    api_microseconds: float
 
 
 def measure(bench: Bench) -> list[Figure]:
@@ -54,6 +55,12 @@ def measure(bench: Bench) -> list[Figure]:
         ),
         _memory("worker", large, small, more.worker_megabytes, once.worker_megabytes),
         _memory("API process", large, small, more.api_megabytes, once.api_megabytes),
+        Figure(
+            topic="drain",
+            what=f"CPU of the API process for a row of these, of which one in {due // some:,} is for a socket",
+            value=more.api_microseconds,
+            unit="µs",
+        ),
         Figure(
             topic="drain",
             what=f"drain of {some * _ON_SOCKETS:,}, all of them to {some:,} connected sockets",
@@ -110,6 +117,8 @@ def _with_sockets(bench: Bench, *, recipients: int, sockets_open: int, each: int
         ):
             since = rows.schedule_at_once(db, batches, lambda _: None)
             rows.sleep_until(since)
+            before = api.cpu_seconds()
             rows.wait_until_sent(db, done)
             crowd.wait(each)
-        return _Drained(rows.rate(db, since, recipients * each), *peaks.megabytes)
+            cpu = (api.cpu_seconds() - before) / (recipients * each) * 1e6
+        return _Drained(rows.rate(db, since, recipients * each), *peaks.megabytes, cpu)

@@ -23,6 +23,7 @@ _CALLS = 400
 _SCHEDULE = "select count(s.notification_id) from notify.schedule(%s::text[], 'Bench', 'As people write.', %s) s"
 _DRAIN = "select d.picked from notify.drain() d"
 _LOOK = "select d.picked from notify.drain(p_due_from => notify.now() - interval '2 seconds') d"
+_DELETE = "select d.deleted from notify.delete_old(interval '0 seconds', 1000) d"
 _WAL = "select pg_current_wal_insert_lsn() - %s::pg_lsn"
 _SPACE = """
 select sum(pg_total_relation_size(c.oid)) from pg_class c
@@ -88,10 +89,15 @@ def _taken(db: rows.Db, recipients: list[str]) -> list[Figure]:
     sent = float(rows.value(db, _WAL, log)) - accepted
     grown = float(rows.value(db, _SPACE) - space)
     one = len(recipients)
+    started, deleted = time.perf_counter(), 0
+    while some := rows.value(db, _DELETE):
+        deleted += some
+    rate = deleted / (time.perf_counter() - started)
     return [
         _figure("disk a notification takes, sent, with its indexes", grown / one, "bytes"),
         _figure("log (WAL) written for it when it is scheduled, after a checkpoint", accepted / one, "bytes"),
         _figure("log (WAL) written for it when it is sent", sent / one, "bytes"),
+        _figure("retention deletes what was sent", rate, "rows/s"),
     ]
 
 
