@@ -121,4 +121,5 @@ def _with_sockets(bench: Bench, *, recipients: int, sockets_open: int, each: int
             rows.wait_until_sent(db, done)
             crowd.wait(each)
             cpu = (api.cpu_seconds() - before) / (recipients * each) * 1e6
-        return _Drained(rows.rate(db, since, recipients * each), *peaks.megabytes, cpu)
+        worker_peak, api_peak = peaks.megabytes
+        return _Drained(rows.rate(db, since, recipients * each), worker_peak, api_peak, cpu)
