@@ -6,6 +6,7 @@ declare
   v_now timestamptz := notify.now();
   v_from timestamptz := coalesce(p_due_from, '-infinity');
   v_priority notify.priority;
+  v_max integer := p_max;
   v_ids bigint[] := '{}';
 begin
   if p_only is not null then
@@ -17,9 +18,11 @@ begin
     );
   end if;
   foreach v_priority in array array['urgent', 'high', 'normal', 'low']::notify.priority[] loop
-    exit when cardinality(v_ids) >= p_max
-      -- What is urgent has a chunk of its own: it is not to wait for the work on those that are not.
-      or (v_priority = 'high' and cardinality(v_ids) > 0);
+    if v_priority = 'high' and cardinality(v_ids) > 0 then
+      -- What is urgent is not to wait for the work on a thousand others; and those are not to wait until nothing is.
+      v_max := least(p_max, cardinality(v_ids) + greatest(1, p_max / 10));
+    end if;
+    exit when cardinality(v_ids) >= v_max;
     v_ids := v_ids || array(
       select n.id from notify.notification n
       where n.status = 'pending' and n.priority = v_priority and n.due_at >= v_from and n.due_at <= v_now
@@ -27,7 +30,7 @@ begin
         and n.recipient not in (select a.recipient from unnest(p_avoid) as a (recipient))
         and n.id not in (select q.id from unnest(p_quarantine) as q (id))
       order by n.due_at, n.id
-      limit p_max - cardinality(v_ids)
+      limit v_max - cardinality(v_ids)
       for no key update skip locked
     );
   end loop;
@@ -35,7 +38,7 @@ begin
 end
 $$;
 comment on function notify.pick(integer, timestamptz, text[], bigint[], bigint[]) is
-  'Locks up to p_max due rows nobody else has locked, urgent first and by themselves, and returns their ids. With p_only: those of them that are due.';
+  'Locks up to p_max due rows nobody else has locked, urgent first and with no more than a tenth of p_max beside them, and returns their ids. With p_only: those of them that are due.';
 
 create or replace function notify.take_mailboxes(
   p_ids bigint[], p_wait boolean, out recipients text[], out places tid[], out generations bigint[], out last_seqs bigint[]

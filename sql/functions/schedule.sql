@@ -77,13 +77,14 @@ $$;
 comment on function notify.distinct_ids(text[]) is 'The ids in their order; doubles are one, at their first place.';
 
 create or replace function notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[])
-returns table (recipient text, notification_id bigint, batch_id bigint, due_at timestamptz)
+returns table (of integer, recipient text, notification_id bigint, batch_id bigint, due_at timestamptz)
 language plpgsql set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   v_ids bigint[];
   v_priorities notify.priority[];
   v_times timestamptz[];
+  v_stored bigint;
 begin
   -- Rows come back in the order in which they were inserted, here and below.
   with added as (
@@ -98,11 +99,18 @@ begin
   return query
   insert into notify.notification (batch_id, recipient, priority, due_at)
   select v_ids[g.of], g.recipient, v_priorities[g.of], v_times[g.of] from unnest(p_of, p_recipients) as g (of, recipient)
-  returning recipient, id, batch_id, due_at;
+  returning array_position(v_ids, batch_id), recipient, id, batch_id, due_at;
+  get diagnostics v_stored = row_count;
+  if v_stored < cardinality(p_recipients) then
+    -- A trigger of the application has left some out.
+    return query
+    select g.of, g.recipient, null::bigint, null::bigint, v_times[g.of] from unnest(p_of, p_recipients) as g (of, recipient)
+    where not exists (select from notify.notification n where n.batch_id = v_ids[g.of] and n.recipient = g.recipient);
+  end if;
 end
 $$;
 comment on function notify.store(notify.batch[], integer[], text[]) is
-  'The one place where batches and notifications are written: p_recipients[i] is to receive p_batches[p_of[i]]. All was checked, and the recipients are locked. Returns the notifications in that order. Ids are given here, in the batches'' order.';
+  'The one place where batches and notifications are written: p_recipients[i] is to receive p_batches[p_of[i]]. All was checked, and the recipients are locked. Ids are given here, in that order. Returns a row for each; those without an id, of whom a trigger of the application wanted none, come last.';
 
 create or replace function notify.accept(
   p_recipients text[], p_title text, p_message text, p_at timestamptz, p_type text, p_priority text, p_data jsonb,

@@ -62,8 +62,8 @@ class Worker:
     async def _show(self, runtime: Runtime) -> None:
         """Use a session now and then, so that one that hangs can be told from one that others leave without tasks."""
         while True:
-            async with runtime.pool.connection():
-                pass  # the pool checks each connection that it hands out
+            async with runtime.pool.connection() as connection:
+                await connection.execute("")
             await asyncio.sleep(_PRESENT_SECONDS)
 
     async def _sweep(self, runtime: Runtime) -> None:

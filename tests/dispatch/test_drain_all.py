@@ -250,6 +250,22 @@ async def test_a_fault_of_everything_is_not_tried_row_by_row(
     assert value(db, "select last_value from notify.tries") < 12
 
 
+async def test_faulty_urgent_ones_that_keep_coming_hold_up_nobody_else(conn: Conn, db: Db, spoil: Spoil) -> None:
+    others = [schedule_ids(db, "ada")[0] for _ in range(20)]
+    bad = schedule_ids(db, "bob", priority="urgent")
+    spoil(*bad)
+    assert (await _all(conn)).sent == 20
+    assert statuses(db, [*others, *bad]) == ["sent"] * 20 + ["pending"]
+
+
+async def test_urgent_ones_in_every_chunk_hold_up_nobody_else(conn: Conn, db: Db) -> None:
+    others = [schedule_ids(db, "ada")[0] for _ in range(20)]
+    for _ in range(10):
+        schedule_ids(db, "bob", priority="urgent")
+        assert drain(db, p_max=20)["sent"] == 3
+    assert statuses(db, others) == ["sent"] * 20
+
+
 async def test_many_faulty_rows_ahead_of_a_good_one(conn: Conn, db: Db, spoil: Spoil) -> None:
     bad = [id for _ in range(150) for id in schedule_ids(db, "ada", "bob", priority="urgent")]
     (good,) = schedule_ids(db, "ada")

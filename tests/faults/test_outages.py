@@ -19,7 +19,7 @@ from helpers.rows import Db, add_recipients, schedule_ids, soon, statuses
 from helpers.server import serving
 from helpers.wait import until, until_async
 from notify.config import Settings
-from notify.postgres import embedded
+from notify.postgres import bounded, embedded
 from notify.postgres.connection import connect, connect_sync
 from notify.postgres.pool import open_pool
 
@@ -61,11 +61,14 @@ async def test_an_answer_has_the_time_of_its_statement_and_notifications_have_al
     await connection.close()
 
 
-async def test_a_pool_replaces_what_is_half_open(link: Proxy, linked: Settings) -> None:
+async def test_a_pool_replaces_what_is_half_open(
+    link: Proxy, linked: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     impatient = Settings(database_url=linked.database_url, connect_timeout=2)
     pool = await open_pool(impatient, name="test")
     try:
         link.half_open()
+        monkeypatch.setattr(bounded, "_FRESH_SECONDS", 0.0)  # as a second later
         with pytest.raises(psycopg.OperationalError):  # the first to ask pays: its time is over with the check
             async with asyncio.timeout(10), pool.connection():
                 pass

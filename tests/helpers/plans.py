@@ -73,9 +73,10 @@ class Explainer:
         """A statement of sql/queries. `settled`: as a long-lived session runs it, which may have chosen a plan for
         any parameters by then, and not as its first call."""
         mode = "auto" if settled else "force_custom_plan"
-        # Once at least, so that the pages of the system catalogs do not count.
+        # Twice at least, so that the pages of the system catalogs do not count: explaining reads more of them.
         for _ in range(_SETTLED_AFTER if settled else 1):
             self._run(text(name), params, mode=mode)
+        self._run(text(name), params, mode=mode, explained=True)
         self._seen = []
         self._run(text(name), params, mode=mode, explained=True)
         return Plans(self._seen)

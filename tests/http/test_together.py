@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +31,7 @@ class Crowd:
         self._together: Together = app.state.services.together
         self._api = api
 
-    async def post(self, *bodies: dict[str, Any], keys: dict[int, str] | None = None) -> list[httpx.Response]:
+    async def post(self, *bodies: dict[str, Any] | str, keys: dict[int, str] | None = None) -> list[httpx.Response]:
         """Post all at once; `keys` are idempotency keys by place."""
         keys = keys or {}
         async with contextlib.AsyncExitStack() as held:
@@ -40,7 +41,8 @@ class Crowd:
             posts = []
             for place, body in enumerate(bodies):
                 headers = {"Idempotency-Key": keys[place]} if place in keys else {}
-                posts.append(asyncio.create_task(self._api.post(_PATH, json=body, headers=headers)))
+                text = body if isinstance(body, str) else json.dumps(body)
+                posts.append(asyncio.create_task(self._api.post(_PATH, content=text, headers=headers)))
             await until_async(self._all_wait(len(bodies)), what="all requests wait together")
         await until_async(self._all_wait(0), what="they were taken")
         assert self._together.groups == before + 1
@@ -194,6 +196,32 @@ async def test_one_that_the_applications_trigger_refuses_takes_no_other_with_it(
     answers = await crowd.post(*bodies, keys={1: "key", 2: "other"} if keyed else None)
     assert [answer.status_code for answer in answers] == [201, 500, 201]
     assert column(db, "select title from notify.batch order by title") == ["first", "last"]
+
+
+async def test_whom_a_trigger_wants_not_shifts_nobodys_answer(crowd: Crowd, db: Db, api: httpx.AsyncClient) -> None:
+    db.execute(
+        "create function public.mute() returns trigger language plpgsql as"
+        " $$ begin return case when new.recipient <> '1' then new end; end $$;"
+        " create trigger mute before insert on notify.notification for each row execute function public.mute()"
+    )
+    bodies = [request(recipients=[1], title="muted"), request(recipients=[2]), request(recipients=[1, "ada"])]
+    muted, other, half = await crowd.post(*bodies, keys={0: "muted", 1: "other"})
+    assert (muted.json()["notifications"], muted.json()["skipped"]) == ([], ["1"])
+    assert [placed["recipient"] for placed in other.json()["notifications"]] == ["2"]
+    assert [placed["recipient"] for placed in half.json()["notifications"]] == ["ada"]
+    assert half.json()["skipped"] == ["1"]
+    assert value(db, "select count(*) from notify.batch") == 3
+    alone = await api.post(_PATH, json=request(recipients=[*map(str, range(3, 30)), 1, 2]))
+    assert (alone.json()["count"], alone.json()["skipped"][-1]) == (1, "1")
+
+
+async def test_data_that_only_postgres_refuses_is_one_requests_fault(crowd: Crowd, db: Db) -> None:
+    answers = await crowd.post(request(), request(data={"x": 0}), request(title="last"))
+    assert [answer.status_code for answer in answers] == [201, 201, 201]
+    tiny = '{"recipients":["ada"],"title":"tiny","message":"M","data":{"x":1e-20000}}'
+    answers = await crowd.post(request(), tiny, request(title="last"))
+    assert [answer.status_code for answer in answers] == [201, 400, 201]
+    assert value(db, "select count(distinct b.xmin::text) from notify.batch b") == 2
 
 
 async def test_a_connection_that_is_lost_is_told_to_its_group_and_not_to_the_next(

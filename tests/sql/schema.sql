@@ -226,7 +226,7 @@ CREATE FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, 
     SET enable_sort TO 'off'
     AS …;
 
-COMMENT ON FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[]) IS 'Locks up to p_max due rows nobody else has locked, urgent first and by themselves, and returns their ids. With p_only: those of them that are due.';
+COMMENT ON FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[]) IS 'Locks up to p_max due rows nobody else has locked, urgent first and with no more than a tenth of p_max beside them, and returns their ids. With p_only: those of them that are due.';
 
 CREATE FUNCTION notify.plan() RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -303,7 +303,7 @@ CREATE FUNCTION notify.schedule_together(p_requests jsonb) RETURNS TABLE(place i
     SET plan_cache_mode TO 'force_generic_plan'
     AS …;
 
-COMMENT ON FUNCTION notify.schedule_together(p_requests jsonb) IS 'Several schedule requests in one transaction: an array of objects with the parameters of schedule() (past_is_now: a past time means now), and of idempotency_begin() where there is a key. Returns the rows of those that were stored, with their place in the array from 1 on, and when they are due. All others changed nothing and are to be repeated alone: those that were refused, have an answer already, or name a recipient who is unknown or locked.';
+COMMENT ON FUNCTION notify.schedule_together(p_requests jsonb) IS 'Several schedule requests in one transaction: an array of objects with the parameters of schedule() (data: its JSON as a text; past_is_now: a past time means now), and of idempotency_begin() where there is a key. Returns the rows of those that were stored, with their place in the array from 1 on, and when they are due. All others changed nothing and are to be repeated alone: those that were refused, have an answer already, or name a recipient who is unknown or locked.';
 
 CREATE FUNCTION notify.send(id bigint, wait boolean DEFAULT true, OUT sent boolean, OUT status text) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -372,12 +372,12 @@ COMMENT ON COLUMN notify.batch.expires_at IS 'What is not sent by then is cancel
 
 COMMENT ON COLUMN notify.batch.created_at IS 'When it was accepted.';
 
-CREATE FUNCTION notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[]) RETURNS TABLE(recipient text, notification_id bigint, batch_id bigint, due_at timestamp with time zone)
+CREATE FUNCTION notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[]) RETURNS TABLE(of integer, recipient text, notification_id bigint, batch_id bigint, due_at timestamp with time zone)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS …;
 
-COMMENT ON FUNCTION notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[]) IS 'The one place where batches and notifications are written: p_recipients[i] is to receive p_batches[p_of[i]]. All was checked, and the recipients are locked. Returns the notifications in that order. Ids are given here, in the batches'' order.';
+COMMENT ON FUNCTION notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[]) IS 'The one place where batches and notifications are written: p_recipients[i] is to receive p_batches[p_of[i]]. All was checked, and the recipients are locked. Ids are given here, in that order. Returns a row for each; those without an id, of whom a trigger of the application wanted none, come last.';
 
 CREATE FUNCTION notify.take_mailboxes(p_ids bigint[], p_wait boolean, OUT recipients text[], OUT places tid[], OUT generations bigint[], OUT last_seqs bigint[]) RETURNS record
     LANGUAGE plpgsql

@@ -84,9 +84,8 @@ async def schedule(request: HttpRequest) -> Answer:
 
 async def _together(request: HttpRequest, wanted: Call[Accepted, list[Accepted]]) -> Answer | None:
     """Store it with what others ask for at this moment; None: it is to go alone."""
-    parameters = {**wanted.parameters, "data": Raw(wanted.parameters["data"].encode())}
     claim = await claim_of(request)
-    return await services(request).together.schedule(principal_of(request).name, parameters, claim, _answer)
+    return await services(request).together.schedule(principal_of(request).name, wanted.parameters, claim, _answer)
 
 
 async def get_accepted_at(connection: AsyncConnection[Any], batch_id: int | None) -> datetime:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from datetime import datetime
 from typing import Any
 
@@ -46,8 +47,8 @@ class Stored(msgspec.Struct, frozen=True):
 
     place: int
     recipient: str
-    notification_id: int
-    batch_id: int
+    notification_id: int | None
+    batch_id: int | None
     due_at: datetime
 
 
@@ -74,11 +75,11 @@ class Together:
         return sum(map(len, self._waiting.values()))
 
     async def schedule(
-        self, caller: str, parameters: dict[str, Any], claim: Claim | None, make: MakeAnswer
+        self, caller: str, parameters: Mapping[str, Any], claim: Claim | None, make: MakeAnswer
     ) -> Answer | None:
         """Store a request with those of others; None: it is to go alone.
 
-        `parameters` are those of notify.schedule(), `data` as msgspec.Raw; `make` makes the answer of what was
+        `parameters` are those of notify.schedule(), `data` as JSON text; `make` makes the answer of what was
         stored, and is kept under the claim. Raises TooManyRequests, and what the database raises when it is out of
         reach.
         """
@@ -89,12 +90,12 @@ class Together:
         self._claims.add((claim.owner, claim.key))
         try:
             claimed = {"owner": claim.owner, "key": claim.key, "hash": claim.hash.hex()}
-            return await self._put(caller, parameters | claimed, claim, make)
+            return await self._put(caller, {**parameters, **claimed}, claim, make)
         finally:
             self._claims.remove((claim.owner, claim.key))
 
     async def _put(
-        self, caller: str, parameters: dict[str, Any], claim: Claim | None, make: MakeAnswer
+        self, caller: str, parameters: Mapping[str, Any], claim: Claim | None, make: MakeAnswer
     ) -> Answer | None:
         waiting = self._waiting.setdefault(caller, deque())
         if len(waiting) >= _WAITING_EACH:
@@ -202,7 +203,18 @@ async def _keep(connection: AsyncConnection[Any], group: Sequence[_Entry], answe
 
 def _fail(entries: Sequence[_Entry], error: BaseException) -> None:
     """Tell everybody; whether their requests were stored may be unknown."""
-    told = error if isinstance(error, Exception) else psycopg.OperationalError("this server stops")
     for entry in entries:
         if not entry.answered.done():
-            entry.answered.set_exception(told)
+            entry.answered.set_exception(_told(error))
+
+
+def _told(error: BaseException) -> Exception:
+    """An error of one's own, as each is raised by itself and would add to the trace of one that all share."""
+    if isinstance(error, psycopg.Error | NotifyError):
+        told: Exception = copy(error)
+    elif isinstance(error, Exception):
+        told = RuntimeError("a group of requests failed")
+    else:
+        told = psycopg.OperationalError("this server stops")
+    told.__cause__ = error
+    return told
