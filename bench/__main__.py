@@ -45,7 +45,8 @@ def main() -> int:
     """Run what is asked for and print it; 1 when a figure of a full run misses its aim."""
     asked = _arguments()
     if asked.spread:
-        _print(report.spread([msgspec.json.decode(file.read_bytes(), type=Run) for file in asked.spread]), asked)
+        runs = [msgspec.json.decode(file.read_bytes(), type=Run) for file in asked.spread]
+        _print(report.spread(runs, asked.only or TOPICS), asked)
         return 0
     run = _measure(asked.only or TOPICS, quick=asked.quick)
     if asked.plot:

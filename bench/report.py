@@ -122,10 +122,10 @@ def sheet(run: Run) -> Sheet:
     return Sheet(f"{run.machine} · {run.versions} · {run.taken_at}{quick}", rows)
 
 
-def spread(runs: Sequence[Run]) -> Sheet:
-    """Several runs: the median of each figure, with the lowest and the highest."""
+def spread(runs: Sequence[Run], topics: Sequence[str]) -> Sheet:
+    """Several runs: the median of each figure of these topics, with the lowest and the highest."""
     rows = []
-    for first in runs[0].figures:
+    for first in (figure for figure in runs[0].figures if figure.topic in topics):
         same = [found for run in runs if (found := _find(run, first)) is not None]
         against = [figure.against for figure in same if figure.against is not None]
         ratios = [figure.ratio for figure in same if figure.ratio is not None]
