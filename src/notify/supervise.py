@@ -60,12 +60,12 @@ def backoff(failures: int, base: float, cap: float) -> float:
 
 async def rest(soon: asyncio.Event, seconds: float) -> None:
     """Sleep for so long, or until `soon` is set, which this takes back."""
+    # A timeout would end the wait by an exception, at each turn of loops that mostly wait.
+    timer = asyncio.get_running_loop().call_later(seconds, soon.set)
     try:
-        async with asyncio.timeout(seconds):
-            await soon.wait()
-    except TimeoutError:
-        return
+        await soon.wait()
     finally:
+        timer.cancel()
         soon.clear()
 
 

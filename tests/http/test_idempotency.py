@@ -78,7 +78,7 @@ async def test_past_by_now_is_still_replayed(api: httpx.AsyncClient, people: lis
     name = value(db, "select current_database()::text")
     db.execute(f"alter database {name} set notify.clock_offset = '1 hour'")
     db.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
         "where application_name = 'notify-api' and datname = current_database()"
     )
     again = await api.post(_PATH, json=body, headers=_KEY)
