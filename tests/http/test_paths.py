@@ -201,7 +201,7 @@ async def test_defects_are_logged_and_not_told(api: httpx.AsyncClient, db: psyco
 
 async def test_ended_sessions_cost_nobody_an_error(api: httpx.AsyncClient, db: psycopg.Connection[Any]) -> None:
     db.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
         "where application_name = 'notify-api' and datname = current_database()"
     )
     assert_problem(await api.get("/api/recipients/ada"), 404)
