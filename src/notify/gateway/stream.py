@@ -81,7 +81,7 @@ class Stream:
     def __init__(self, pool: Pool, contents: Contents) -> None:
         self._pool = pool
         self._contents = contents
-        self._places = asyncio.Semaphore(max(1, pool.max_size // 2))
+        self._places = asyncio.Semaphore(max(1, pool.max_size // 4))
 
     async def page(self, recipient: str, after: int | None, limit: int) -> Page | None:
         """The mailbox and up to `limit` entries after `after`; None when there is no such recipient.

@@ -110,8 +110,10 @@ class Together:
         """Store group after group until nobody waits. Whatever happens, everybody is answered."""
         try:
             async with self._pool.connection() as connection:
+                await asyncio.sleep(0)  # requests that were read in this round of the loop come along
                 while not connection.closed and (group := self._take()):
                     await self._serve(connection, group)
+                    await asyncio.sleep(0)
         except BaseException as error:
             _fail(self._take_all(), error)
             if not isinstance(error, psycopg.Error):
