@@ -80,6 +80,8 @@ def refuse_unstorable(body: bytes) -> None:
 
     A pattern finds it, in time linear in the body and without memory of its own; only then is its field looked for.
     """
+    if b"\\u" not in body:
+        return
     storable = _STORABLE.match(body)
     assert storable is not None
     if storable.end() == len(body) or body[storable.end() + 1 : storable.end() + 2] != b"u":

@@ -33,6 +33,7 @@ _LOGGED_IDS = 10
 _LARGE = 1_000
 # A request with so few recipients shares its transaction with others.
 _FEW = 20
+_NO_DATA = Raw(b"{}")
 _TRIES = 3
 # Data as it is written may be so much larger than MOST_DATA_BYTES, as every character may be escaped.
 _MOST_WRITTEN = 6 * MOST_DATA_BYTES
@@ -103,6 +104,8 @@ def data_text(data: Raw) -> str:
 
     Its size is looked at before anything is made of it, as Python's objects need many times as much.
     """
+    if data == _NO_DATA:
+        return "{}"
     if _is_long(bytes(data)):
         raise _data_too_large()
     try:
