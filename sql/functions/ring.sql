@@ -55,10 +55,13 @@ comment on function notify.ring(text, bigint) is 'What ring_at_commit does: ring
 
 -- The trigger's function of the first migration: what lies beyond the planning window is most of what is scheduled, and
 -- left to the sweep without another look.
-create or replace function notify.ring_at_commit() returns trigger language plpgsql as $$
+create or replace function notify.ring_at_commit() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if tg_table_name = 'batch' and new.scheduled_at > notify.now() + interval '1 minute' then
-    return null;
+  if tg_table_name = 'batch' then
+    if new.scheduled_at > notify.now() + interval '1 minute' then
+      return null;
+    end if;
   end if;
   perform notify.ring(tg_table_name, new.id);
   return null;
