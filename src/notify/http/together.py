@@ -111,7 +111,8 @@ class Together:
         try:
             async with self._pool.connection() as connection:
                 await asyncio.sleep(0)  # requests that were read in this round of the loop come along
-                while not connection.closed and (group := self._take()):
+                # As the pool looks at a connection that it hands out, this does at one that it keeps.
+                while not connection.closed and connection.just_answered and (group := self._take()):
                     await self._serve(connection, group)
                     await asyncio.sleep(0)
         except BaseException as error:
