@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from bench import memory, rows, sockets, stack
+from bench import memory, rows, stack
 from bench.context import Bench
+from bench.crowd import crowd
 from bench.report import Figure, at_least, ratio_at_least, ratio_at_most
 from notify.postgres import queries
 
@@ -112,14 +113,17 @@ def _with_sockets(bench: Bench, *, recipients: int, sockets_open: int, each: int
         names = rows.register(db, recipients)
         batches: list[Sequence[str]] = rows.batches_of(names) * each
         with (
-            sockets.connected(api.url, names[:: recipients // sockets_open][:sockets_open]) as crowd,
+            crowd(api.url) as clients,
             memory.peaks(worker, api) as peaks,
         ):
+            clients.connect(names[:: recipients // sockets_open][:sockets_open])
+            clients.wait(60)
+            clients.aim(each)
             since = rows.schedule_at_once(db, batches, lambda _: None)
             rows.sleep_until(since)
             before = api.cpu_seconds()
             rows.wait_until_sent(db, done)
-            crowd.wait(each)
+            clients.wait(60)
             cpu = (api.cpu_seconds() - before) / (recipients * each) * 1e6
         worker_peak, api_peak = peaks.megabytes
         return _Drained(rows.rate(db, since, recipients * each), worker_peak, api_peak, cpu)

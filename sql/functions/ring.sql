@@ -35,35 +35,29 @@ $$;
 comment on function notify.ring_for(timestamptz, interval) is
   'Sets the alarm clock for a due time: a wakeup row and a dispatch job, unless an unanswered one stands already or the time lies beyond the planning window of a minute. What is due within p_soon wakes the ticker at once, which then sleeps to the instant; anything later gets the end of its second.';
 
-create or replace function notify.ring(p_table text, p_id bigint) returns void
+create or replace function notify.ring(p_id bigint) returns void
 language plpgsql as $$
 declare
   v_due timestamptz;
 begin
-  if p_table = 'batch' then
-    select b.scheduled_at into v_due from notify.batch b where b.id = p_id;
-  else
-    -- What this transaction itself has already sent or cancelled again needs no ring.
-    select n.due_at into v_due from notify.notification n where n.id = p_id and n.status = 'pending';
-  end if;
+  -- What this transaction itself has already sent or cancelled again needs no ring.
+  select n.due_at into v_due from notify.notification n where n.id = p_id and n.status = 'pending';
   if v_due is not null then
     perform notify.ring_for(v_due);
   end if;
 end
 $$;
-comment on function notify.ring(text, bigint) is 'What ring_at_commit does: rings for one new batch or one moved notification.';
+comment on function notify.ring(bigint) is 'What ring_at_commit does for a notification that was moved: rings if it is still pending.';
 
--- The trigger's function of the first migration: what lies beyond the planning window is most of what is scheduled, and
--- left to the sweep without another look.
+-- The trigger's function of the first migration. When a batch is due does not change, so it is not looked up again.
 create or replace function notify.ring_at_commit() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if tg_table_name = 'batch' then
-    if new.scheduled_at > notify.now() + interval '1 minute' then
-      return null;
-    end if;
+    perform notify.ring_for(new.scheduled_at);
+  else
+    perform notify.ring(new.id);
   end if;
-  perform notify.ring(tg_table_name, new.id);
   return null;
 end
 $$;
@@ -90,3 +84,6 @@ end
 $$;
 comment on function notify.plan() is
   'Sets the alarm clocks of the coming minute: one for each second in which something is due. Returns how many seconds that were.';
+
+-- Of earlier versions; dropped here, when nothing calls it any more.
+drop function if exists notify.ring(text, bigint);

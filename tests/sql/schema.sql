@@ -262,11 +262,11 @@ CREATE FUNCTION notify.retry(id bigint, delay interval DEFAULT '00:10:00'::inter
 
 COMMENT ON FUNCTION notify.retry(id bigint, delay interval, OUT retried boolean, OUT status text) IS 'Makes a failed or overdue notification pending again, due after the delay. retried: whether it did. status: where it stands now; null: no such notification.';
 
-CREATE FUNCTION notify.ring(p_table text, p_id bigint) RETURNS void
+CREATE FUNCTION notify.ring(p_id bigint) RETURNS void
     LANGUAGE plpgsql
     AS …;
 
-COMMENT ON FUNCTION notify.ring(p_table text, p_id bigint) IS 'What ring_at_commit does: rings for one new batch or one moved notification.';
+COMMENT ON FUNCTION notify.ring(p_id bigint) IS 'What ring_at_commit does for a notification that was moved: rings if it is still pending.';
 
 CREATE FUNCTION notify.ring_at_commit() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
