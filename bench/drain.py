@@ -93,10 +93,11 @@ def _bare(bench: Bench, count: int) -> float:
         since = rows.schedule_at_once(db, rows.batches_of(rows.register(db, count)), lambda _: None)
         rows.sleep_until(since)
         given: dict[str, Any] = {"max_rows": _CHUNK, "due_from": None, "only": None, "signal": True}
-        given |= {"avoid": [], "quarantine": []}
+        given |= {"avoid": [], "quarantine": [], "after": []}
         sent = 0
         while (row := db.execute(queries.text("drain"), given).fetchone()) is not None and row[0] > 0:
             sent += row[1]
+            given["after"] = row[-1] or []
             done(sent)
         return rows.rate(db, since, count)
 

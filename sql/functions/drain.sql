@@ -1,44 +1,55 @@
 create or replace function notify.pick(
-  p_max integer, p_due_from timestamptz, p_avoid text[], p_quarantine bigint[], p_only bigint[]
-) returns bigint[]
-language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
+  p_max integer, p_due_from timestamptz, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_after bigint[],
+  out ids bigint[], out after bigint[]
+) language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 declare
   v_now timestamptz := notify.now();
-  v_from timestamptz := coalesce(p_due_from, '-infinity');
+  v_from timestamptz;
+  v_from_id bigint;
   v_priority notify.priority;
   v_max integer := p_max;
-  v_ids bigint[] := '{}';
 begin
+  ids := '{}';
   if p_only is not null then
-    return array(
+    ids := array(
       select n.id from notify.notification n
       where n.id = any (p_only) and n.status = 'pending' and n.due_at <= v_now
       order by n.id
       for no key update skip locked
     );
+    return;
   end if;
   foreach v_priority in array array['urgent', 'high', 'normal', 'low']::notify.priority[] loop
-    if v_priority = 'high' and cardinality(v_ids) > 0 then
+    if v_priority = 'high' and cardinality(ids) > 0 then
       -- What is urgent is not to wait for the work on a thousand others; and those are not to wait until nothing is.
-      v_max := least(p_max, cardinality(v_ids) + greatest(1, p_max / 10));
+      v_max := least(p_max, cardinality(ids) + greatest(1, p_max / 10));
     end if;
-    exit when cardinality(v_ids) >= v_max;
-    v_ids := v_ids || array(
+    select l.due_at, l.id into v_from, v_from_id
+    from notify.notification l where l.id = any (p_after) and l.priority = v_priority;
+    if not found then
+      v_from := coalesce(p_due_from, '-infinity');
+      v_from_id := 0;
+    end if;
+    ids := ids || array(
       select n.id from notify.notification n
-      where n.status = 'pending' and n.priority = v_priority and n.due_at >= v_from and n.due_at <= v_now
+      where n.status = 'pending' and n.priority = v_priority and (n.due_at, n.id) > (v_from, v_from_id) and n.due_at <= v_now
         -- Not `<> all`: a subquery is hashed, and thousands may be locked.
         and n.recipient not in (select a.recipient from unnest(p_avoid) as a (recipient))
         and n.id not in (select q.id from unnest(p_quarantine) as q (id))
       order by n.due_at, n.id
-      limit v_max - cardinality(v_ids)
+      limit v_max - cardinality(ids)
       for no key update skip locked
     );
+    if cardinality(ids) >= v_max then
+      after := array(select l.id from notify.notification l where l.id = any (p_after) and l.priority <> v_priority)
+        || ids[cardinality(ids)];
+      return;
+    end if;
   end loop;
-  return v_ids;
 end
 $$;
-comment on function notify.pick(integer, timestamptz, text[], bigint[], bigint[]) is
-  'Locks up to p_max due rows nobody else has locked, urgent first and with no more than a tenth of p_max beside them, and returns their ids. With p_only: those of them that are due.';
+comment on function notify.pick(integer, timestamptz, text[], bigint[], bigint[], bigint[]) is
+  'Locks up to p_max due rows nobody else has locked, urgent first and with no more than a tenth of p_max beside them. ids: theirs. after: where the next chunk may go on, null if this one was not filled; see drain(). With p_only: those of them that are due.';
 
 create or replace function notify.take_mailboxes(
   p_ids bigint[], p_wait boolean, out recipients text[], out places tid[], out generations bigint[], out last_seqs bigint[]
@@ -174,12 +185,15 @@ create or replace function notify.drain(
   p_only bigint[] default null,
   p_wait boolean default false,
   p_signal boolean default true,
+  p_after bigint[] default '{}',
   out picked integer, out sent integer, out sending integer, out expired integer,
   out busy text[], out crowded boolean, out left_due boolean, out due_from timestamptz, out looked_at timestamptz,
-  out next_due_in double precision
+  out next_due_in double precision, out after bigint[]
 ) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  v_ids bigint[] := '{}';
+  v_ids bigint[];
+  v_after bigint[] := p_after;
+  v_rung timestamptz;
   v_taken record;
   v_next timestamptz;
 begin
@@ -204,9 +218,13 @@ begin
         where r.at <= looked_at and r.at > looked_at - interval '5 minutes' for update skip locked))
       returning w.due_from
     )
-    select case when p_due_from is not null then least(p_due_from, min(a.due_from)) end into due_from from answered a;
+    select min(a.due_from) into v_rung from answered a;
+    if v_rung is not null then
+      due_from := case when p_due_from is not null then least(p_due_from, v_rung) end;
+      v_after := array(select l.id from notify.notification l where l.id = any (p_after) and l.due_at < v_rung);
+    end if;
   end if;
-  v_ids := notify.pick(p_max, due_from, p_avoid, p_quarantine, p_only);
+  select p.ids, p.after into v_ids, after from notify.pick(p_max, due_from, p_avoid, p_quarantine, p_only, v_after) p;
   picked := cardinality(v_ids);
   if picked > 0 then
     v_taken := notify.take_mailboxes(v_ids, p_wait);
@@ -227,8 +245,11 @@ begin
   end if;
 end
 $$;
-comment on function notify.drain(integer, timestamptz, text[], bigint[], bigint[], boolean, boolean) is
-  'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining, or three where p_due_from is null; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked.';
+comment on function notify.drain(integer, timestamptz, text[], bigint[], bigint[], boolean, boolean, bigint[]) is
+  'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. p_after: the ids that the chunk before returned so, of each priority the last one that filled a chunk: of that priority nothing is looked for before it, so a pass does not walk over what it has sent and a long snapshot keeps. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining, or three where p_due_from is null; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked; after: p_after for the next chunk, null where this one was not filled, so that the next looks from the beginning again.';
 
 -- Of earlier versions; dropped here, when nothing calls them any more.
-drop function if exists notify.settle(bigint[], text[], boolean), notify.open_mailboxes(bigint[], boolean);
+drop function if exists
+  notify.settle(bigint[], text[], boolean), notify.open_mailboxes(bigint[], boolean),
+  notify.pick(integer, timestamptz, text[], bigint[], bigint[]),
+  notify.drain(integer, timestamptz, text[], bigint[], bigint[], boolean, boolean);

@@ -30,6 +30,9 @@ _MOST_BEHIND = timedelta(minutes=1)
 _FIRST_PAUSE = 0.01
 _LEAST_PAUSE = 0.001
 _CHUNK_SECONDS = 10.0
+# A pass goes on where the chunk before ended. What was locked or not yet visible then is behind that; so often it looks
+# there too.
+_LOOK_BACK_SECONDS = 2.0
 # Locked mailboxes that one pass steps around. Beyond, the pass ends and the next one starts anew.
 _MOST_AVOIDED = 10_000
 
@@ -48,10 +51,16 @@ async def drain_all(
     """
     total = Pass()
     avoid: dict[str, None] = {}
+    after: list[int] = []
+    looked_back = time.monotonic()
     while True:
+        if time.monotonic() - looked_back > _LOOK_BACK_SECONDS:
+            after = []
+        if not after:
+            looked_back = time.monotonic()
         options: dict[str, Any] = {"max_rows": max_rows, "avoid": list(avoid), "quarantine": quarantine.ids()}
         try:
-            drained = await drain_anyway(connection, total, due_from=due_from, **options)
+            drained = await drain_anyway(connection, total, due_from=due_from, after=after, **options)
         except (psycopg.Error, NotifyError) as error:
             if is_passing(error):
                 raise
@@ -64,13 +73,15 @@ async def drain_all(
             if quarantine.full or total.went == went:  # the next pass goes on, so that this one ends
                 total.complete = False
                 return total
+            after = []
             continue
         total.add(drained)
         if drained.sent or drained.sending:
             quarantine.others_went()
         due_from = drained.due_from
         avoid.update(dict.fromkeys(drained.busy))
-        if drained.picked == 0 or len(avoid) > _MOST_AVOIDED:
+        from_beginning, after = not after, drained.after or []
+        if (drained.picked == 0 and from_beginning) or drained.crowded or len(avoid) > _MOST_AVOIDED:
             total.complete = not (avoid or drained.crowded or drained.left_due)
             return total
 

@@ -37,6 +37,7 @@ class Drained(msgspec.Struct, frozen=True):
     due_from: datetime | None
     looked_at: datetime
     next_due_in: float | None
+    after: list[int] | None
 
 
 class Pass(msgspec.Struct):
@@ -84,6 +85,7 @@ async def drain(
     quarantine: Sequence[int] = (),
     only: Sequence[int] | None = None,
     signal: bool = True,
+    after: Sequence[int] = (),
 ) -> Drained:
     """Send one chunk of what is due. Raises what Postgres raised; then nothing of the chunk was sent."""
     return await one(
@@ -96,6 +98,7 @@ async def drain(
         quarantine=list(quarantine),
         only=None if only is None else list(only),
         signal=signal,
+        after=list(after),
     )
 
 

@@ -15,6 +15,7 @@ from helpers import logins
 from helpers.rows import (
     Db,
     call_one,
+    column,
     drain,
     heard,
     listen,
@@ -27,9 +28,10 @@ from helpers.rows import (
     statuses,
     value,
 )
-from notify import faults
+from helpers.wait import until
+from notify import dispatch, faults
 from notify.dispatch import drain_all
-from notify.drain import Pass
+from notify.drain import Drained, Pass, drain_anyway
 from notify.errors import NotifyError
 from notify.faults import Quarantine
 
@@ -187,6 +189,44 @@ async def test_a_locked_row_is_left_and_told(conn: Conn, db: Db, holder: Db) -> 
     assert (done.sent, done.complete) == (2, False)
     holder.commit()
     assert (await _all(conn)).complete
+
+
+async def test_what_was_locked_when_its_chunk_went_is_sent_by_the_same_pass(
+    conn: Conn, db: Db, connect: Connect
+) -> None:
+    """Chunks go on where the one before ended; what stayed behind is looked for at the end."""
+    ids = [schedule_ids(db, "ada")[0] for _ in range(3)]
+    db.execute(
+        "create function notify.halt() returns trigger language plpgsql as "
+        "$$ begin perform pg_advisory_xact_lock(7); return null; end $$;"
+        "create trigger halt after update on notify.notification for each row execute function notify.halt()"
+    )
+    holder, gate = connect(autocommit=False), connect(autocommit=False)
+    holder.execute("select from notify.notification where id = %s for update", (ids[0],))
+    gate.execute("select pg_advisory_xact_lock(7)")
+    async with asyncio.TaskGroup() as tasks:
+        draining = tasks.create_task(_all(conn, max_rows=1))
+        waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        await asyncio.to_thread(until, lambda: value(db, waiting))
+        holder.rollback()
+        gate.rollback()
+    assert (draining.result().sent, draining.result().complete) == (3, True)
+    assert column(db, "select id from notify.notification order by seq") == [ids[1], ids[2], ids[0]]
+
+
+async def test_a_long_pass_looks_back_now_and_then(conn: Conn, db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_LOOK_BACK_SECONDS", 0.0)
+    looked: list[list[int]] = []
+
+    async def drain_noting(*args: Any, **options: Any) -> Drained:
+        looked.append(options["after"])
+        return await drain_anyway(*args, **options)
+
+    monkeypatch.setattr(dispatch, "drain_anyway", drain_noting)
+    for _ in range(3):
+        schedule(db, "ada")
+    assert (await _all(conn, max_rows=1)).sent == 3
+    assert looked == [[]] * 4
 
 
 async def test_a_faulty_row_behind_a_chunk_of_locked_ones(conn: Conn, db: Db, holder: Db, spoil: Spoil) -> None:

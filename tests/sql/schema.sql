@@ -130,12 +130,12 @@ CREATE FUNCTION notify.distinct_ids(p_ids text[]) RETURNS text[]
 
 COMMENT ON FUNCTION notify.distinct_ids(p_ids text[]) IS 'The ids in their order; doubles are one, at their first place.';
 
-CREATE FUNCTION notify.drain(p_max integer DEFAULT 1000, p_due_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_avoid text[] DEFAULT '{}'::text[], p_quarantine bigint[] DEFAULT '{}'::bigint[], p_only bigint[] DEFAULT NULL::bigint[], p_wait boolean DEFAULT false, p_signal boolean DEFAULT true, OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision) RETURNS record
+CREATE FUNCTION notify.drain(p_max integer DEFAULT 1000, p_due_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_avoid text[] DEFAULT '{}'::text[], p_quarantine bigint[] DEFAULT '{}'::bigint[], p_only bigint[] DEFAULT NULL::bigint[], p_wait boolean DEFAULT false, p_signal boolean DEFAULT true, p_after bigint[] DEFAULT '{}'::bigint[], OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision, OUT after bigint[]) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION notify.drain(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_wait boolean, p_signal boolean, OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision) IS 'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining, or three where p_due_from is null; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked.';
+COMMENT ON FUNCTION notify.drain(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_wait boolean, p_signal boolean, p_after bigint[], OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision, OUT after bigint[]) IS 'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. p_after: the ids that the chunk before returned so, of each priority the last one that filled a chunk: of that priority nothing is looked for before it, so a pass does not walk over what it has sent and a long snapshot keeps. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining, or three where p_due_from is null; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked; after: p_after for the next chunk, null where this one was not filled, so that the next looks from the beginning again.';
 
 CREATE FUNCTION notify.epoch(p_generation bigint) RETURNS text
     LANGUAGE sql
@@ -218,7 +218,7 @@ CREATE FUNCTION notify.park(id bigint, reason text) RETURNS boolean
 
 COMMENT ON FUNCTION notify.park(id bigint, reason text) IS 'Puts a notification that the drain cannot send aside as failed, so that it stops nobody else.';
 
-CREATE FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[]) RETURNS bigint[]
+CREATE FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_after bigint[], OUT ids bigint[], OUT after bigint[]) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -226,7 +226,7 @@ CREATE FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, 
     SET enable_sort TO 'off'
     AS …;
 
-COMMENT ON FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[]) IS 'Locks up to p_max due rows nobody else has locked, urgent first and with no more than a tenth of p_max beside them, and returns their ids. With p_only: those of them that are due.';
+COMMENT ON FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_after bigint[], OUT ids bigint[], OUT after bigint[]) IS 'Locks up to p_max due rows nobody else has locked, urgent first and with no more than a tenth of p_max beside them. ids: theirs. after: where the next chunk may go on, null if this one was not filled; see drain(). With p_only: those of them that are due.';
 
 CREATE FUNCTION notify.plan() RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER

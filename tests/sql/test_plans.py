@@ -31,7 +31,7 @@ SCHEDULE: dict[str, Any] = {
     "unknown_recipients": "skip",
     "past_is_now": False,
 }
-DRAIN: dict[str, Any] = {"avoid": [], "quarantine": []}
+DRAIN: dict[str, Any] = {"avoid": [], "quarantine": [], "after": []}
 ANY: dict[str, Any] = {"status": None, "type": None, "due_before": None, "limit": 51, "before": None}
 PAGE: dict[str, Any] = ANY | {
     "by_due": False,
