@@ -1,7 +1,7 @@
-create or replace function notify.pick(
+create or replace function notify.pick_chunk(
   p_max integer, p_due_from timestamptz, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_after bigint[],
   out ids bigint[], out after bigint[]
-) language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
+) language plpgsql set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 declare
   v_now timestamptz := notify.now();
   v_from timestamptz;
@@ -48,8 +48,17 @@ begin
   end loop;
 end
 $$;
-comment on function notify.pick(integer, timestamptz, text[], bigint[], bigint[], bigint[]) is
+comment on function notify.pick_chunk(integer, timestamptz, text[], bigint[], bigint[], bigint[]) is
   'Locks up to p_max due rows nobody else has locked, urgent first and with no more than a tenth of p_max beside them. ids: theirs. after: where the next chunk may go on, null if this one was not filled; see drain(). With p_only: those of them that are due.';
+
+create or replace function notify.pick(
+  p_max integer, p_due_from timestamptz, p_avoid text[], p_quarantine bigint[], p_only bigint[]
+) returns bigint[]
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+  select p.ids from notify.pick_chunk(p_max, p_due_from, p_avoid, p_quarantine, p_only, '{}') p
+$$;
+comment on function notify.pick(integer, timestamptz, text[], bigint[], bigint[]) is
+  'The ids that pick_chunk() picks from p_due_from.';
 
 create or replace function notify.take_mailboxes(
   p_ids bigint[], p_wait boolean, out recipients text[], out places tid[], out generations bigint[], out last_seqs bigint[]
@@ -224,7 +233,7 @@ begin
       v_after := array(select l.id from notify.notification l where l.id = any (p_after) and l.due_at < v_rung);
     end if;
   end if;
-  select p.ids, p.after into v_ids, after from notify.pick(p_max, due_from, p_avoid, p_quarantine, p_only, v_after) p;
+  select p.ids, p.after into v_ids, after from notify.pick_chunk(p_max, due_from, p_avoid, p_quarantine, p_only, v_after) p;
   picked := cardinality(v_ids);
   if picked > 0 then
     v_taken := notify.take_mailboxes(v_ids, p_wait);
@@ -251,5 +260,4 @@ comment on function notify.drain(integer, timestamptz, text[], bigint[], bigint[
 -- Of earlier versions; dropped here, when nothing calls them any more.
 drop function if exists
   notify.settle(bigint[], text[], boolean), notify.open_mailboxes(bigint[], boolean),
-  notify.pick(integer, timestamptz, text[], bigint[], bigint[]),
   notify.drain(integer, timestamptz, text[], bigint[], bigint[], boolean, boolean);

@@ -218,15 +218,21 @@ CREATE FUNCTION notify.park(id bigint, reason text) RETURNS boolean
 
 COMMENT ON FUNCTION notify.park(id bigint, reason text) IS 'Puts a notification that the drain cannot send aside as failed, so that it stops nobody else.';
 
-CREATE FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_after bigint[], OUT ids bigint[], OUT after bigint[]) RETURNS record
-    LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[]) RETURNS bigint[]
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[]) IS 'The ids that pick_chunk() picks from p_due_from.';
+
+CREATE FUNCTION notify.pick_chunk(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_after bigint[], OUT ids bigint[], OUT after bigint[]) RETURNS record
+    LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS …;
 
-COMMENT ON FUNCTION notify.pick(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_after bigint[], OUT ids bigint[], OUT after bigint[]) IS 'Locks up to p_max due rows nobody else has locked, urgent first and with no more than a tenth of p_max beside them. ids: theirs. after: where the next chunk may go on, null if this one was not filled; see drain(). With p_only: those of them that are due.';
+COMMENT ON FUNCTION notify.pick_chunk(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_after bigint[], OUT ids bigint[], OUT after bigint[]) IS 'Locks up to p_max due rows nobody else has locked, urgent first and with no more than a tenth of p_max beside them. ids: theirs. after: where the next chunk may go on, null if this one was not filled; see drain(). With p_only: those of them that are due.';
 
 CREATE FUNCTION notify.plan() RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER

@@ -229,7 +229,7 @@ def test_nothing_is_looked_for_before_it_but_what_a_ring_tells_of(tx: Db) -> Non
 
 
 def test_a_pass_does_not_walk_over_what_it_has_sent(tx: Db) -> None:
-    """In a transaction, as under a snapshot, that stays in the index; from the beginning 20 chunks of 50 read 10,000."""
+    """In a transaction, as under a snapshot, it stays in the index; from the beginning 20 chunks of 50 read 10,000."""
     schedule(tx, *[str(n) for n in range(1000)], unknown_recipients="create")
     read = "select pg_stat_get_xact_tuples_returned('notify.notification_due'::regclass)"
     before = value(tx, read)

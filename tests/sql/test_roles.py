@@ -56,7 +56,7 @@ DOORS = {
 }
 INNER = (
     "accept changed_recipients check_content check_recipients check_size check_time delete_empty_batches distinct_ids"
-    " hold_recipient is_crowded is_deep next_due refuse ring ring_at_commit ring_for send_signals settle"
+    " hold_recipient is_crowded is_deep next_due pick_chunk refuse ring ring_at_commit ring_for send_signals settle"
     " store take_mailboxes"
 )
 FUNCTIONS = {name: set(who.split()) for names, who in DOORS.items() for name in names.split()} | {
