@@ -23,8 +23,8 @@ TOPIC = "accept"
 PATH = "/api/notifications/schedule/"
 RECIPIENTS = 10_000
 CONNECTIONS = 64
-_ROUNDS = 2
-_SECONDS = 6.0
+_ROUNDS = 4
+_SECONDS = 4.0
 _ALONE_SECONDS = 3.0
 _NAIVE = "naive Litestar + psycopg API, one insert"
 
