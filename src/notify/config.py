@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 PREFIX = "NOTIFY_"
-SECRETS = frozenset({"database_url", "api_key", "token_secret"})
+SECRETS = frozenset({"database_url", "api_key", "token_secret", "smtp_url", "webhook_secret"})
 """The settings that may lie in a file, which `NOTIFY_<NAME>_FILE` names, and are never shown."""
 
 
@@ -106,6 +106,61 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     job_poll_seconds: Annotated[
         float, Meta(gt=0, le=60, description="pause between looks for jobs when no signal comes")
     ] = 0.5
+
+    # outside channels
+    public_url: Annotated[
+        Annotated[str, Meta(pattern="^https?://")] | None,
+        Meta(description="where recipients reach this service, for links to unsubscribe; unset: mail has none"),
+    ] = None
+    lease_seconds: Annotated[
+        float, Meta(ge=20, le=3_600, description="time a worker has to send what it took; beyond, others may take it")
+    ] = 60.0
+    send_seconds: Annotated[
+        float, Meta(gt=0, le=3_600, description="longest attempt of a delivery, below the lease; beyond: it failed")
+    ] = 15.0
+    smtp_url: Annotated[
+        Annotated[str, Meta(pattern="^smtps?://")] | None,
+        Meta(description="mail server, as smtp://USER:PASSWORD@HOST:587 or smtps://HOST; unset: no channel email"),
+    ] = None
+    smtp_from: Annotated[
+        str | None, Meta(description="sender of mail, as 'Lessons <lessons@example.org>'; needed with the mail server")
+    ] = None
+    smtp_tls: Annotated[
+        Literal["require", "try", "off"],
+        Meta(description="STARTTLS for smtp:// URLs; require: no mail without it, but to this machine"),
+    ] = "require"
+    smtp_connections: Annotated[int, Meta(ge=1, le=100, description="connections to the mail server")] = 4
+    webhook_secret: Annotated[
+        str | None,
+        Meta(description="whsec_… that signs webhooks whose address has none; two, with a space, while one is replaced"),
+    ] = None
+    webhook_concurrency: Annotated[int, Meta(ge=1, le=1_000, description="webhook calls under way at once")] = 64
+    outside_allow: Annotated[
+        str,
+        Meta(description="comma-separated networks, as 10.1.0.0/16, that webhooks and Apprise may reach though private"),
+    ] = ""
+    apprise_channels: Annotated[
+        str, Meta(description="comma-separated names of channels that Apprise serves, as apprise,sms; empty: none")
+    ] = "apprise"
+    apprise_schemes: Annotated[
+        str, Meta(description="comma-separated schemes of Apprise URLs that are allowed, as slack,tgram,ntfys")
+    ] = "discord,gchat,mailgun,msteams,ntfys,pbul,pover,sendgrid,signals,slack,sns,tgram,twilio,vonage,whatsapp"
+    redirect_email: Annotated[
+        str | None, Meta(description="staging: the one address that all mail goes to; unset: to the recipients")
+    ] = None
+    redirect_webhook: Annotated[
+        Annotated[str, Meta(pattern="^https?://")] | None,
+        Meta(description="staging: the one URL that all webhooks go to; unset: to the endpoints"),
+    ] = None
+    redirect_apprise: Annotated[
+        str | None, Meta(description="staging: the one Apprise URL that all of them go to; unset: to the recipients'")
+    ] = None
+    breaker_failures: Annotated[
+        int, Meta(ge=1, description="failures of a whole channel in a row after which it rests")
+    ] = 10
+    breaker_seconds: Annotated[
+        float, Meta(gt=0, description="its first rest, which doubles while one try fails after another, to 5 minutes")
+    ] = 5.0
 
     # how long things are kept
     retention_days: Annotated[int, Meta(ge=1, description="days that sent notifications are kept")] = 90
