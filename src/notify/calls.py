@@ -68,10 +68,11 @@ def schedule(
     expires_at: datetime | None = None,
     unknown_recipients: UnknownPolicy | str = "skip",
     past_is_now: bool = False,
+    options: str | None = None,
 ) -> Call[Accepted, list[Accepted]]:
     """Store a batch and a notification a recipient; a row a recipient, in their order, doubles once.
 
-    `scheduled_at` None means now, and so does a past one with `past_is_now`. `data` is the JSON text of an object.
+    `scheduled_at` None means now, and so does a past one with `past_is_now`. `data` is the JSON text of an object, and so are `options`: see notify.schedule().
     """
     return Call(
         "schedule",
@@ -90,6 +91,7 @@ def schedule(
             "expires_at": expires_at,
             "unknown_recipients": unknown_recipients,
             "past_is_now": past_is_now,
+            "options": options,
         },
         _all,
     )

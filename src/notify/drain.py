@@ -38,6 +38,8 @@ class Drained(msgspec.Struct, frozen=True):
     looked_at: datetime
     next_due_in: float | None
     after: list[int] | None
+    deliveries: int
+    delivery_due_in: float | None
 
 
 class Pass(msgspec.Struct):
@@ -55,6 +57,10 @@ class Pass(msgspec.Struct):
     """False once signals could not be sent."""
     looked_at: datetime | None = None
     next_due_in: float | None = None
+    deliveries: int = 0
+    """How many were added for outside channels."""
+    delivery_due_in: float | None = None
+    """Seconds to the next delivery that a channel may send."""
 
     @property
     def went(self) -> int:
@@ -74,6 +80,8 @@ class Pass(msgspec.Struct):
         self.crowded = drained.crowded
         self.looked_at = drained.looked_at
         self.next_due_in = drained.next_due_in
+        self.deliveries += drained.deliveries
+        self.delivery_due_in = drained.delivery_due_in
 
 
 async def drain(

@@ -38,6 +38,17 @@ class Accepted(msgspec.Struct, frozen=True):
     replayed: bool
 
 
+class Attempt(msgspec.Struct, frozen=True):
+    """One try of a delivery, and what came of it. Of a worker that was lost, `finished_at` is when that was found."""
+
+    number: int
+    started_at: datetime
+    finished_at: datetime
+    outcome: Literal["sent", "retry", "failed"]
+    code: str | None
+    detail: str | None
+
+
 class Delivery(msgspec.Struct, frozen=True):
     """One notification on one outside channel."""
 
@@ -48,6 +59,8 @@ class Delivery(msgspec.Struct, frozen=True):
     attempts: int
     sent_at: datetime | None
     error: str | None
+    code: str | None
+    history: list[Attempt]
 
 
 class ScheduleStatus(Readable, msgspec.Struct, frozen=True):
