@@ -449,8 +449,13 @@ $$;
 comment on function notify.rescue_deliveries(integer) is
   'Makes up to p_max deliveries whose lease has run out pending again, with an attempt of unknown end. Their old worker''s token no longer holds.';
 
+-- In PL/pgSQL, as that keeps its plan: every empty look of a ticker asks this.
 create or replace function notify.next_deliveries() returns table (channel text, due_in double precision)
-language sql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
+#variable_conflict use_column
+begin
+  return query
   select c.name, extract(epoch from greatest(min(d.due_at), c.rests_until, c.tried_until,
     case when c.tokens < 1 then c.filled_at + make_interval(secs => (1 - c.tokens) / c.rate) end) - notify.now())::double precision
   from notify.channel c
@@ -460,8 +465,9 @@ language sql stable security definer set search_path = pg_catalog, pg_temp set e
     where f.status = 'pending' and f.held is null and f.channel = c.name and f.priority = p.priority
     order by f.due_at limit 1
   ) as d
-  where c.paused_at is null
-  group by c.name
+  where c.paused_at is null and c.name <> 'inbox'
+  group by c.name;
+end
 $$;
 comment on function notify.next_deliveries() is
   'In how many seconds each channel may next have something to send, negative if it has now; channels that are paused or have nothing to send are left out.';

@@ -33,6 +33,8 @@ class Outside:
         self._make = make
         self._couriers: dict[str, Courier] = {}
         self._soon = asyncio.Event()
+        self.ready = asyncio.Event()
+        """Set once the channels are known to the database."""
         self._timer: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
@@ -59,6 +61,7 @@ class Outside:
             await register_channels(connection, [(one.name, one.description) for one in channels])
         couriers = [Courier(self._settings, pool, one, identity.installation) for one in channels]
         self._couriers = {one.name: one for one in couriers}
+        self.ready.set()
         async with asyncio.TaskGroup() as group:
             for one in couriers:
                 one.emptied = self._soon.set
