@@ -161,6 +161,10 @@ class _Session(SMTP):
         self._server.sessions.discard(self)
         super().connection_lost(error)
 
+    @property
+    def encrypted(self) -> bool:
+        return self.transport is not None and self.transport.get_extra_info("sslcontext") is not None
+
     def close(self) -> None:
         if self.transport is not None:
             self.transport.close()
@@ -216,13 +220,13 @@ class _Taker:
         reaction = self._server.next("END")
         if isinstance(reaction, str) and not reaction.startswith("2"):
             return reaction
-        self._server.mails.append(_mail(session, envelope))
+        self._server.mails.append(_mail(session_of, session, envelope))
         if isinstance(reaction, Act):
             await session_of.do(reaction)
         return reaction if isinstance(reaction, str) else f"250 2.0.0 taken as {len(self._server.mails)}"
 
 
-def _mail(session: Session, envelope: Envelope) -> Mail:
+def _mail(session_of: _Session, session: Session, envelope: Envelope) -> Mail:
     login = session.auth_data
     assert isinstance(envelope.content, bytes)
     assert envelope.mail_from is not None
@@ -231,6 +235,6 @@ def _mail(session: Session, envelope: Envelope) -> Mail:
         recipients=list(envelope.rcpt_tos),
         options=list(envelope.mail_options),
         content=envelope.content,
-        encrypted=session.ssl is not None,
+        encrypted=session_of.encrypted,
         user=login.login.decode() if isinstance(login, LoginPassword) else None,
     )
