@@ -46,7 +46,12 @@ class EmailChannel:
         await self._pool.close()
 
     async def send(self, message: Message) -> Outcome:
-        """Send it once; see docs for the codes of failures."""
+        """Send it once.
+
+        Final: `bad-address`, `bad-header`, `smtputf8`, and the server's refusals, as `smtp-550`. To be tried again: `smtp-451`,
+        `timeout`, and `answer-lost`, where the mail may have been taken. Out of reach is the server with `connect`, `dns`,
+        `tls`, `login`, `timeout`, `smtp-421`, `smtp-malformed`, and what it answered to the greeting or the login.
+        """
         try:
             to = mailbox_of(email_of(message.address))
         except InvalidValue as error:
