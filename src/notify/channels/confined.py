@@ -9,7 +9,7 @@ failed nowhere but in its log. A `Call` is what we hold against that, by hooks t
   logging                 keeps Apprise's warnings for the outcome; nothing of it and of urllib3 reaches the log of the
                           process, as both write URLs with their tokens there
 
-confined_http.py adds one for requests. What a call does not hold: threads that a plugin starts, datagrams, and this
+confined_apprise.py adds others. What a call does not hold: threads that a plugin starts, datagrams, and this
 machine's own log, desktop and devices. UNCONFINED lists the schemes that do such things.
 """
 
@@ -47,6 +47,8 @@ class Call:
         self.said: list[str] = []
         """Apprise's warnings, with whatever secrets it put into them."""
         self.blocked: Blocked | None = None
+        self.named_file = False
+        """Whether the URL has its plugin read a file."""
         self.trouble = ""
         """What went wrong below HTTP, as a code."""
         self.status: int | None = None

@@ -146,9 +146,9 @@ def _library() -> tuple[Any, Any]:
     # Imported here and not above; the plugins are, at the first question for them.
     import apprise  # noqa: PLC0415
 
-    from notify.channels import confined_http  # noqa: PLC0415
+    from notify.channels import confined_apprise  # noqa: PLC0415
 
-    confined_http.install()
+    confined_apprise.install()
     apprise.NotificationManager().schemas()
     # Nothing of Apprise's own in a message, and nothing kept on disk.
     asset = apprise.AppriseAsset(
@@ -167,25 +167,23 @@ def _library() -> tuple[Any, Any]:
 
 def _send(call: Call, url: str, message: Message, schemes: frozenset[str] | None) -> Outcome:
     """Blocks until it is sent or has failed. `schemes`: those allowed; None: any."""
-    host, error = "", ""
+    hide, error = functools.partial(_hide, url, ""), ""
     try:
         library, asset = _library()
         with confine(call):
             service = library.Apprise.instantiate(url, asset=asset)
             if service is None:
-                return final("bad-address", _hide(url, host, "; ".join(call.said)))
+                return _refusal(call) or final("bad-address", hide("; ".join(call.said)))
             if schemes is not None and schemes.isdisjoint(service.schemas()):
                 return final("scheme-not-allowed", f"{service.service_name} is not in NOTIFY_APPRISE_SCHEMES")
-            if _names_files(library, service):
-                return final("bad-address", "its URL must not name files, as templates or keys")
-            host = _host(service)
+            hide = functools.partial(_hide, url, _host(service))
             if _notify(library, service, url, message):
                 return sent()
     except TimeoutError:
         call.trouble = "timeout"
     except Exception as exception:  # noqa: BLE001 - plugins by a hundred authors
         error = f"{type(exception).__name__}: {exception}"
-    return _failure(call, functools.partial(_hide, url, host), error)
+    return _refusal(call) or _failure(call, hide, error)
 
 
 def _notify(library: Any, service: Any, url: str, message: Message) -> bool:
@@ -206,18 +204,20 @@ def _notify(library: Any, service: Any, url: str, message: Message) -> bool:
     return bool(service.notify(title=title, body=body, body_format=wanted, notify_type=kind))
 
 
-def _failure(call: Call, hide: Callable[[str], str], error: str) -> Outcome:
-    detail = hide("; ".join([*call.said, error] if error else call.said))
+def _refusal(call: Call) -> Outcome | None:
+    """What comes of the URL's asking for what it may not have."""
     if call.blocked is not None:
         return final("blocked", f"its host must not be reached: {call.blocked.kind}")
+    if call.named_file:
+        return final("bad-address", "its URL must not name files, as templates or keys")
+    return None
+
+
+def _failure(call: Call, hide: Callable[[str], str], error: str) -> Outcome:
+    detail = hide("; ".join([*call.said, error] if error else call.said))
     if call.status is not None:
         return retry(f"http-{call.status}", detail, retry_after=call.retry_after)
     return retry(call.trouble or ("error" if error else "failed"), detail or "Apprise does not say why")
-
-
-def _names_files(library: Any, service: Any) -> bool:
-    """Whether its URL has it read files: templates, keys. They could be any file of this machine."""
-    return any(isinstance(value, library.AppriseAttachment) and len(value) for value in vars(service).values())
 
 
 def _host(service: Any) -> str:

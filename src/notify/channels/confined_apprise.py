@@ -1,6 +1,10 @@
-"""What requests does in a confined thread: bounded in time and size, straight to the host, and never redirected.
+"""What Apprise and its HTTP library do in a confined thread.
 
-Of its own module, as requests is imported at the first message only.
+  AppriseAttachment.instantiate   names no file: templates and keys come to a plugin by it alone, and could be any file of
+                                  this machine, or any URL
+  HTTPAdapter.send                of requests: bounded in time and size, straight to the host, and never redirected
+
+A module of its own, as both libraries are imported at the first message only.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import requests
+from apprise import AppriseAttachment
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import NameResolutionError
 
@@ -19,11 +24,21 @@ MOST_ANSWER = 1_048_576
 """Bytes of an answer; services need a thousandth of it."""
 _CONNECT_SECONDS = 5.0
 _plain_send = HTTPAdapter.send
+_plain_instantiate = AppriseAttachment.instantiate
 
 
 def install() -> None:
-    """Hook into every HTTP request of requests, for the life of the process. Twice is as once."""
+    """Set the hooks, for the life of the process. Twice is as once."""
     HTTPAdapter.send = _send  # type: ignore[method-assign]
+    AppriseAttachment.instantiate = staticmethod(_instantiate)  # type: ignore[method-assign,assignment]
+
+
+def _instantiate(*given: Any, **options: Any) -> Any:
+    call = current()
+    if call is None:
+        return _plain_instantiate(*given, **options)
+    call.named_file = True
+    return None
 
 
 def _send(
