@@ -266,7 +266,7 @@ def test_nothing_is_loaded_before_the_first_message() -> None:
 
 
 def test_the_schemes_that_are_allowed_exist() -> None:
-    import apprise
+    import apprise  # noqa: PLC0415 - takes a second
 
     known = set(apprise.NotificationManager().schemas())
     assert set(Settings().apprise_schemes.split(",")) <= known

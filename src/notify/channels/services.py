@@ -221,8 +221,9 @@ def _failure(call: Call, hide: Callable[[str], str], error: str) -> Outcome:
 
 
 def _host(service: Any) -> str:
-    """The host in its URL, which is no secret; empty where a token stands in that place."""
-    return str(service.host) if any("{host}" in template for template in service.templates) else ""
+    """The host in its URL, which is no secret; empty where something else may stand in its place, as a topic of ntfy."""
+    named = "." in str(service.host) and any("{host}" in template for template in service.templates)
+    return str(service.host) if named else ""
 
 
 def _hide(url: str, host: str, text: str) -> str:
