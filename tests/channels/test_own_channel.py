@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.extensions import install, message
+from helpers.extensions import install
+from helpers.mail import message
 from notify.channels.registry import build
 from notify.config import Settings
 
@@ -31,7 +32,7 @@ async def test_it_runs_as_it_stands_there(tmp_path: Path, monkeypatch: pytest.Mo
     assert (bad.kind, bad.code) == ("final", "bad-address")
     assert (down.kind, down.code, down.outage) == ("retry", "spool", True)
     assert sent.kind == "sent"
-    assert (spool / "ntf-1-7").read_text() == "To: 447700900123\n\nIt is ready\n"
+    assert (spool / message().stable_id).read_text() == f"To: 447700900123\n\n{message().message}\n"
 
 
 def test_the_entry_point_is_written_so() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from helpers.extensions import install
+from helpers.mail import no_link
 from notify.channels.email import EmailChannel
-from notify.channels.protocol import Channel, Message
+from notify.channels.protocol import Channel
 from notify.channels.registry import build
 from notify.channels.services import AppriseChannel
 from notify.channels.webhook import WebhookChannel
@@ -28,10 +29,6 @@ GOOD = """
         async def send(self, message):
             return sent()
 """
-
-
-def no_link(_: Message) -> str | None:
-    return None
 
 
 def built(settings: Settings) -> dict[str, Channel]:
