@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 PREFIX = "NOTIFY_"
-SECRETS = frozenset({"database_url", "api_key", "token_secret", "smtp_url", "webhook_secret"})
+SECRETS = frozenset({"database_url", "api_key", "token_secret", "smtp_url", "webhook_secret", "redirect_apprise"})
 """The settings that may lie in a file, which `NOTIFY_<NAME>_FILE` names, and are never shown."""
 
 
@@ -144,7 +144,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "apprise"
     apprise_schemes: Annotated[
         str, Meta(description="comma-separated schemes of Apprise URLs that are allowed, as slack,tgram,ntfys")
-    ] = "discord,gchat,mailgun,msteams,ntfys,pbul,pover,sendgrid,signals,slack,sns,tgram,twilio,vonage,whatsapp"
+    ] = "discord,gchat,mailgun,ntfys,pbul,pover,sendgrid,signals,slack,sns,tgram,twilio,vonage,whatsapp,workflows"
     redirect_email: Annotated[
         str | None, Meta(description="staging: the one address that all mail goes to; unset: to the recipients")
     ] = None
