@@ -33,7 +33,8 @@ select count(s.notification_id) from notify.schedule(
 """
 _LEFT = "select count(*) from notify.notification where status in ('pending', 'sending')"
 _SENT = """
-select count(*) filter (where d.status = 'sent' and d.attempts = 1), max(d.sent_at) from notify.delivery d where d.channel = %s
+select count(*) filter (where d.status = 'sent' and d.attempts = 1), max(d.sent_at)
+from notify.delivery d where d.channel = %s
 """
 
 

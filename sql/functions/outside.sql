@@ -197,6 +197,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_now timestamptz := notify.now();
   v_max integer := notify.admit_deliveries(p_channel, p_max);
+  v_wanted integer;
   v_ids bigint[];
   v_token uuid := gen_random_uuid();
   v_leased bigint[] := '{}';
@@ -206,29 +207,36 @@ begin
   -- What is not to be sent now is put away; so that this is not all that is found, it looks again, but not for ever.
   for v_round in 1..20 loop
     exit when cardinality(v_leased) >= v_max;
-    v_ids := notify.take_deliveries(p_channel, v_max - cardinality(v_leased));
+    v_wanted := v_max - cardinality(v_leased);
+    v_ids := notify.take_deliveries(p_channel, case when v_round = 1 then v_wanted else greatest(v_wanted, 1000) end);
     exit when v_ids = '{}';
     -- All is asked now, not when it was scheduled: what the recipient wants, and where it is to be reached.
     with found as materialized (
-      select d.id, b.type, e.rests_until, coalesce(b.expires_at <= v_now, false) as expired, t.paused_at is not null as paused,
+      select g.place, d.id, b.type, e.rests_until, coalesce(b.expires_at <= v_now, false) as expired, t.paused_at is not null as paused,
         n.priority <> 'urgent' and not coalesce(t.required, false) and notify.is_opted_out(r.preferences, p_channel, b.type) as unwanted,
         coalesce(r.addresses -> p_channel, 'null') = 'null' as unreachable,
         coalesce(e.disabled_at is not null, false) as disabled,
         case when n.priority <> 'urgent' then notify.quiet_until(r.preferences, r.time_zone, v_now) end as quiet_until
-      from notify.delivery d
+      from unnest(v_ids) with ordinality as g (id, place)
+      join notify.delivery d on d.id = g.id
       join notify.notification n on n.id = d.notification_id
       join notify.batch b on b.id = n.batch_id
       join notify.recipient r on r.id = n.recipient
       left join notify.type t on t.name = b.type
       left join notify.endpoint e on e.recipient = n.recipient and e.channel = p_channel
         and e.address_hash = md5((r.addresses -> p_channel)::text)
-      where d.id = any (v_ids)
     ),
-    judged as (
-      select f.id, case
+    sorted as (
+      select f.id, f.place, case
         when f.expired then 'expired' when f.paused then 'paused' when f.unwanted then 'unwanted' when f.unreachable then 'unreachable'
         when f.disabled then 'disabled' when f.rests_until > v_now or f.quiet_until is not null then 'later' else 'now' end as verdict
       from found f
+    ),
+    judged as (
+      -- Those that are too many stay as they are.
+      select s.id, s.place, s.verdict from sorted s where s.verdict <> 'now'
+      union all
+      (select s.id, s.place, s.verdict from sorted s where s.verdict = 'now' order by s.place limit v_wanted)
     ),
     put_off as (
       update notify.delivery d set due_at = greatest(f.rests_until, f.quiet_until)
@@ -242,7 +250,7 @@ begin
       update notify.delivery d set status = 'leased', lease_token = v_token, leased_until = v_now + make_interval(secs => p_seconds)
       from judged j where d.id = j.id and j.verdict = 'now'
     )
-    select array_agg(j.id) filter (where j.verdict = 'now') as now, array_agg(j.id) filter (where j.verdict = 'expired') as expired,
+    select array_agg(j.id order by j.place) filter (where j.verdict = 'now') as now, array_agg(j.id) filter (where j.verdict = 'expired') as expired,
       array_agg(j.id) filter (where j.verdict = 'unwanted') as unwanted, array_agg(j.id) filter (where j.verdict = 'unreachable') as unreachable,
       array_agg(j.id) filter (where j.verdict = 'disabled') as disabled
     into v_sorted from judged j;
@@ -311,39 +319,39 @@ create or replace function notify.note_endpoints(
 language plpgsql as $$
 declare
   v_now timestamptz := notify.now();
+  v_disabled text[];
 begin
   delete from notify.endpoint e using unnest(p_recipients, p_kinds) as g (recipient, kind)
   where e.recipient = g.recipient and e.channel = p_channel and g.kind = 'sent' and e.disabled_at is null;
-  return array(
-    with failed as (
-      -- One row each, as several deliveries of one recipient may end together.
-      select g.recipient, min(g.hash) as hash, count(*)::integer as many, max(g.rest) as rest, bool_or(g.disable) as disable, max(g.reason) as reason
-      from unnest(p_recipients, p_hashes, p_kinds, p_rests, p_disable, p_reasons) as g (recipient, hash, kind, rest, disable, reason)
-      where g.kind <> 'sent' and g.recipient not in (select s.recipient from unnest(p_recipients, p_kinds) as s (recipient, kind) where s.kind = 'sent')
-      group by g.recipient order by g.recipient
-    ),
-    noted as (
-      insert into notify.endpoint as e (recipient, channel, address_hash, failures, failing_since, rests_until, disabled_at, disabled_reason)
-      select f.recipient, p_channel, f.hash, f.many, v_now, v_now + make_interval(secs => f.rest),
-        case when f.disable then v_now end, case when f.disable then f.reason end
-      from failed f join notify.recipient r on r.id = f.recipient
-      on conflict (recipient, channel) do update
-      set address_hash = excluded.address_hash,
-        failures = case when e.address_hash = excluded.address_hash then e.failures else 0 end + excluded.failures,
-        failing_since = case when e.address_hash = excluded.address_hash then e.failing_since else excluded.failing_since end,
-        rests_until = coalesce(excluded.rests_until, case when e.address_hash = excluded.address_hash and e.failures > 0
-          then v_now + make_interval(secs => least(60, 2 ^ least(e.failures, 20))) end),
-        disabled_at = case when e.address_hash = excluded.address_hash and e.disabled_at is not null then e.disabled_at
-          when excluded.disabled_at is not null
-            or e.address_hash = excluded.address_hash and e.failing_since < v_now - make_interval(secs => p_most_days * 86400) then v_now end,
-        disabled_reason = case when e.address_hash = excluded.address_hash and e.disabled_at is not null then e.disabled_reason
-          when excluded.disabled_at is not null then excluded.disabled_reason
-          when e.address_hash = excluded.address_hash and e.failing_since < v_now - make_interval(secs => p_most_days * 86400)
-            then format('nothing got through for %s days', p_most_days) end
-      returning e.recipient, e.disabled_at
-    )
-    select n.recipient from noted n where n.disabled_at = v_now order by n.recipient
-  );
+  with failed as (
+    -- One row each, as several deliveries of one recipient may end together.
+    select g.recipient, min(g.hash) as hash, count(*)::integer as many, max(g.rest) as rest, bool_or(g.disable) as disable, max(g.reason) as reason
+    from unnest(p_recipients, p_hashes, p_kinds, p_rests, p_disable, p_reasons) as g (recipient, hash, kind, rest, disable, reason)
+    where g.kind <> 'sent' and g.recipient not in (select s.recipient from unnest(p_recipients, p_kinds) as s (recipient, kind) where s.kind = 'sent')
+    group by g.recipient order by g.recipient
+  ),
+  noted as (
+    insert into notify.endpoint as e (recipient, channel, address_hash, failures, failing_since, rests_until, disabled_at, disabled_reason)
+    select f.recipient, p_channel, f.hash, f.many, v_now, v_now + make_interval(secs => f.rest),
+      case when f.disable then v_now end, case when f.disable then f.reason end
+    from failed f join notify.recipient r on r.id = f.recipient
+    on conflict (recipient, channel) do update
+    set address_hash = excluded.address_hash,
+      failures = case when e.address_hash = excluded.address_hash then e.failures else 0 end + excluded.failures,
+      failing_since = case when e.address_hash = excluded.address_hash then e.failing_since else excluded.failing_since end,
+      rests_until = coalesce(excluded.rests_until, case when e.address_hash = excluded.address_hash and e.failures > 0
+        then v_now + make_interval(secs => least(60, 2 ^ least(e.failures, 20))) end),
+      disabled_at = case when e.address_hash = excluded.address_hash and e.disabled_at is not null then e.disabled_at
+        when excluded.disabled_at is not null
+          or e.address_hash = excluded.address_hash and e.failing_since < v_now - make_interval(secs => p_most_days * 86400) then v_now end,
+      disabled_reason = case when e.address_hash = excluded.address_hash and e.disabled_at is not null then e.disabled_reason
+        when excluded.disabled_at is not null then excluded.disabled_reason
+        when e.address_hash = excluded.address_hash and e.failing_since < v_now - make_interval(secs => p_most_days * 86400)
+          then format('nothing got through for %s days', p_most_days) end
+    returning e.recipient, e.disabled_at
+  )
+  select coalesce(array_agg(n.recipient order by n.recipient), '{}') into v_disabled from noted n where n.disabled_at = v_now;
+  return v_disabled;
 end
 $$;
 comment on function notify.note_endpoints(text, text[], text[], text[], double precision[], boolean[], text[], double precision) is

@@ -18,6 +18,7 @@ from notify.config import Settings
 from notify.dispatch import Ticker
 from notify.errors import InvalidValue
 from notify.jobs import TASKS, Runtime, make_app, run_task
+from notify.outside import Outside
 from notify.postgres.pool import open_pool
 
 SWEEP = {
@@ -199,7 +200,7 @@ async def _registered(settings: Settings) -> AsyncIterator[tuple[App, JobContext
     app = make_app(settings)
     pool = await open_pool(settings, name="test")
     job = Job(id=1, queue="notify_tasks", lock=None, queueing_lock=None, task_name="test")
-    runtime = Runtime(settings, pool, Ticker(settings))
+    runtime = Runtime(settings, pool, Ticker(settings), Outside(settings, lambda _: []))
     try:
         yield (
             app,

@@ -34,8 +34,9 @@ class Answer(NamedTuple):
     status: int = 200
     headers: Mapping[str, str] = {}
     body: bytes = b""
-    way: Literal["whole", "hang", "drop", "stall", "endless", "garbage"] = "whole"
-    """hang: no answer. drop: the connection is cut instead of one. stall: the body does not end. endless: it never
+    way: Literal["whole", "hang", "hold", "drop", "stall", "endless", "garbage"] = "whole"
+    """hang: no answer. hold: none before `release()`.
+    drop: the connection is cut instead of one. stall: the body does not end. endless: it never
     stops coming. garbage: the body alone, which is no HTTP."""
 
 
@@ -64,6 +65,9 @@ class Receiver:
         self.requests: list[Received] = []
         self.left = 0
         """Callers that went away before their answer had ended."""
+        self.answered = 0
+        """Whole answers."""
+        self._released = asyncio.Event()
         self._answers = [Answer()]
         self._connections: dict[asyncio.BaseTransport, int] = {}
         self._tls = _tls_context() if tls else None
@@ -109,6 +113,10 @@ class Receiver:
         until(lambda: len(self.requests) >= count, what=f"{count} requests")
         return list(self.requests)
 
+    def release(self) -> None:
+        """Answer those that are held, and hold no more."""
+        self._loop.call_soon_threadsafe(self._released.set)
+
     async def _open(self) -> None:
         self._server = web.Server(self._handle, handler_cancellation=True, access_log=None)
         self._listener = await self._loop.create_server(self._server, "127.0.0.1", 0, ssl=self._tls, backlog=512)
@@ -134,11 +142,12 @@ class Receiver:
             self.left += 1
             raise
 
-    async def _give(
-        self, answer: Answer, request: web.BaseRequest, transport: asyncio.Transport
-    ) -> web.StreamResponse:
+    async def _give(self, answer: Answer, request: web.BaseRequest, transport: asyncio.Transport) -> web.StreamResponse:
         whole = web.Response(status=answer.status, headers=answer.headers, body=answer.body)
-        if answer.way == "whole":
+        if answer.way == "hold":
+            await self._released.wait()
+        if answer.way in ("whole", "hold"):
+            self.answered += 1
             return whole
         if answer.way in ("drop", "garbage"):
             if answer.way == "garbage":
