@@ -27,6 +27,8 @@ SWEEP = {
     "expired": 0,
     "parked": 0,
     "planned": 0,
+    "rescued": 0,
+    "released": 0,
     "answers_deleted": 0,
     "wakeups_deleted": 0,
     "jobs_deleted": 0,
