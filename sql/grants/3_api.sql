@@ -2,7 +2,7 @@
 -- one that signs tokens.
 grant usage on schema notify to notify_api;
 grant select on notify.recipient, notify.mailbox, notify.batch, notify.batch_option, notify.notification, notify.channel, notify.type,
-  notify.endpoint, notify.delivery, notify.attempt, notify.delivery_counts to notify_api;
+  notify.endpoint, notify.delivery, notify.attempt, notify.channels, notify.delivery_counts to notify_api;
 grant select (id, hash, scopes, expires_at, revoked_at) on notify.api_key to notify_api;
 grant execute on function
   notify.schedule, notify.schedule_together, notify.cancel, notify.cancel_batches, notify.cancel_reference, notify.reschedule, notify.send, notify.retry,
