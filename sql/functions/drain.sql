@@ -155,7 +155,7 @@ begin
     order by p.id
     on conflict (notification_id, channel) do update
     set status = 'pending', due_at = excluded.due_at, since = excluded.since, failed_at = null, retries_from = delivery.attempts
-    where delivery.status = 'failed'
+    where delivery.status in ('failed', 'cancelled')
     returning id
   ),
   too_late as (

@@ -88,21 +88,23 @@ comment on function notify.localized(jsonb, text) is
 create or replace function notify.conclude(p_notifications bigint[]) returns void
 language sql as $$
   update notify.notification n
-  set status = case when o.failed > 0 then 'failed' else 'cancelled' end::notify.status,
-    failed_at = case when o.failed > 0 then notify.now() end,
-    failure_reason = case when o.failed > 0 then left(o.reasons, 1000) end,
-    cancelled_at = case when o.failed = 0 then notify.now() end,
-    cancel_reason = case when o.failed = 0 then case when o.expired > 0 then 'expired' else 'preferences' end end
+  set status = case when o.dead then 'failed' else 'cancelled' end::notify.status,
+    failed_at = case when o.dead then notify.now() end,
+    failure_reason = case when o.dead then left(o.reasons, 1000) end,
+    cancelled_at = case when not o.dead then notify.now() end,
+    cancel_reason = case when not o.dead then case when o.expired then 'expired' else 'preferences' end end
   from (
-    select d.notification_id, count(*) filter (where d.status = 'failed') as failed, count(*) filter (where d.code = 'expired') as expired,
-      count(*) filter (where d.status in ('pending', 'leased', 'sent')) as others,
-      string_agg(d.channel || ': ' || coalesce(d.error, d.code), '; ' order by d.id) filter (where d.status = 'failed') as reasons
+    -- Without an address on one of several channels nothing is amiss; without any it is as dead as if all had failed.
+    select d.notification_id, bool_or(d.status = 'failed' or d.code = 'no-address') as dead, bool_or(d.code = 'expired') as expired,
+      bool_or(d.status in ('pending', 'leased', 'sent')) as alive,
+      string_agg(d.channel || ': ' || coalesce(d.error, d.code), '; ' order by d.id)
+        filter (where d.status = 'failed' or d.code = 'no-address') as reasons
     from notify.delivery d where d.notification_id = any (p_notifications) group by d.notification_id
   ) o
-  where n.id = o.notification_id and n.status = 'sending' and o.others = 0
+  where n.id = o.notification_id and n.status = 'sending' and not o.alive
 $$;
 comment on function notify.conclude(bigint[]) is
-  'Ends those of these notifications, locked by the caller, of which no delivery is left that got through or may: failed, or cancelled where none failed.';
+  'Ends those of these notifications, locked by the caller, of which no delivery is left that got through or may: failed, or cancelled where it expired or was not wanted.';
 
 create or replace function notify.close_deliveries(p_ids bigint[], p_status notify.delivery_status, p_code text, p_error text) returns void
 language plpgsql as $$
@@ -247,7 +249,7 @@ begin
     v_leased := v_leased || coalesce(v_sorted.now, '{}');
     perform notify.close_deliveries(v_sorted.expired, 'cancelled', 'expired', 'its time was over before it could be sent');
     perform notify.close_deliveries(v_sorted.unwanted, 'cancelled', 'opted-out', 'the recipient does not want it');
-    perform notify.close_deliveries(v_sorted.unreachable, 'failed', 'no-address', format('the recipient has no address for %s', p_channel));
+    perform notify.close_deliveries(v_sorted.unreachable, 'cancelled', 'no-address', format('the recipient has no address for %s', p_channel));
     perform notify.close_deliveries(v_sorted.disabled, 'failed', 'disabled', 'the address was disabled, as it failed for too long or asked for it');
   end loop;
   if v_leased = '{}' then

@@ -7,6 +7,9 @@ A map, to be read from top to bottom:
   gateway/        websockets: signals come in, frames go out, holes are filled from rows
   worker.py       ticker, sweep and jobs, supervised
   jobs.py         the Procrastinate app and its tasks
+  outside.py      the couriers of a worker, and what wakes them; courier.py sends on one channel,
+                  delivery.py leases and records, retry.py says when to try again
+  channels/       protocol.py, and one module a channel
   upkeep.py       sweep, rescue, retention
   dispatch.py     the ticker, and draining until nothing is left
   drain.py        one chunk; faults.py: what to do when one fails

@@ -9,7 +9,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from helpers.outside import add_channel, add_reachable, delivery, lease, record, send
-from helpers.rows import Db, one, refused, rows, statuses, value
+from helpers.rows import Db, call_one, one, refused, rows, statuses, value
 
 
 @pytest.fixture(autouse=True)
@@ -175,11 +175,28 @@ def test_what_has_expired_meanwhile_is_cancelled(tx: Db) -> None:
     assert _cancelled(tx, id) == ("cancelled", "expired", "expired")
 
 
-def test_without_an_address_it_fails(tx: Db) -> None:
+def test_without_any_address_it_fails(tx: Db) -> None:
     (id,) = send(tx, "ada")
     tx.execute("update notify.recipient set addresses = '{}' where id = 'ada'")
     assert lease(tx) == []
-    assert (statuses(tx, [id]), delivery(tx, id)["code"]) == (["failed"], "no-address")
+    assert (delivery(tx, id)["status"], delivery(tx, id)["code"]) == ("cancelled", "no-address")
+    found = one(tx, "select status, failure_reason from notify.notification where id = %s", id)
+    assert found == {"status": "failed", "failure_reason": "pigeon: the recipient has no address for pigeon"}
+    add_reachable(tx, "ada")
+    assert value(tx, "select retried from notify.retry(%s, interval '0')", id)
+    call_one(tx, "drain")
+    record(tx, lease(tx))
+    assert statuses(tx, [id]) == ["sent"]
+
+
+def test_without_an_address_on_one_channel_the_others_count(tx: Db) -> None:
+    add_channel(tx, "owl")
+    (id,) = send(tx, "ada", channels=["owl", "pigeon"])
+    assert lease(tx, channel="owl") == []
+    assert statuses(tx, [id]) == ["sending"]
+    record(tx, lease(tx))
+    assert statuses(tx, [id]) == ["sent"]
+    assert rows(tx, "select from notify.dead_letters") == []
 
 
 def test_an_address_that_asked_to_be_left_alone_is(tx: Db) -> None:
