@@ -88,7 +88,7 @@ begin
   if coalesce(v_minutes, 'null') <> 'null' and (jsonb_typeof(v_minutes) <> 'number'
       or (v_minutes #>> '{}')::numeric not between 1 and 10080 or (v_minutes #>> '{}')::numeric % 1 <> 0) then
     perform notify.refuse('NT001', 'spread_over', 'spread_over must be a whole number of minutes from 1 to 10080');
-  elsif p_expires_at <= p_at + make_interval(mins => (p_options ->> 'spread_over')::integer) then
+  elsif p_expires_at <= p_at + make_interval(mins => (p_options ->> 'spread_over')::numeric::integer) then
     perform notify.refuse('NT001', 'expires_at', 'expires_at must lie after the last notification of spread_over is due');
   end if;
   if coalesce(p_options -> 'contents', 'null') <> 'null' and (
@@ -109,7 +109,7 @@ declare
   v_ids bigint[];
   v_priorities notify.priority[];
   v_times timestamptz[];
-  v_spread interval := make_interval(mins => (p_options ->> 'spread_over')::integer);
+  v_spread interval := make_interval(mins => (p_options ->> 'spread_over')::numeric::integer);
   v_stored bigint;
 begin
   -- Rows come back in the order in which they were inserted, here and below.
@@ -247,9 +247,11 @@ begin
       schedule.options) a;
     return;
   end if;
-  v_hash := sha256(convert_to(jsonb_build_array(schedule.recipients, schedule.title, schedule.message,
+  v_hash := sha256(convert_to((jsonb_build_array(schedule.recipients, schedule.title, schedule.message,
     extract(epoch from schedule.scheduled_at), schedule.type, schedule.priority, schedule.data, schedule.channels, schedule.reference,
-    extract(epoch from schedule.expires_at), schedule.unknown_recipients, schedule.options)::text, 'UTF8'));
+    extract(epoch from schedule.expires_at), schedule.unknown_recipients)
+    -- Without options as before there were any: a call may be repeated to a newer version.
+    || case when schedule.options is null then '[]' else jsonb_build_array(schedule.options) end)::text, 'UTF8'));
   v_answer := notify.idempotency_begin(v_owner, schedule.idempotency_key, v_hash);
   if v_answer is null then
     select coalesce(jsonb_agg(jsonb_build_array(a.recipient, a.notification_id, a.batch_id)), '[]') into v_answer

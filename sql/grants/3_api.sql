@@ -1,8 +1,8 @@
--- `notify api`: reads what it shows, and changes it by functions alone. It neither makes API keys nor learns secrets but the
--- one that signs tokens.
+-- `notify api`: reads what it shows, and changes it by functions alone. It neither makes API keys nor learns secrets but
+-- those that sign tokens and links to unsubscribe.
 grant usage on schema notify to notify_api;
-grant select on notify.recipient, notify.mailbox, notify.batch, notify.batch_option, notify.notification, notify.channel, notify.type,
-  notify.endpoint, notify.delivery, notify.attempt, notify.delivery_counts to notify_api;
+grant select on notify.recipient, notify.mailbox, notify.batch, notify.notification, notify.type, notify.endpoint,
+  notify.delivery, notify.attempt, notify.channels, notify.delivery_counts to notify_api;
 grant select (id, hash, scopes, expires_at, revoked_at) on notify.api_key to notify_api;
 grant execute on function
   notify.schedule, notify.schedule_together, notify.cancel, notify.cancel_batches, notify.cancel_reference, notify.reschedule, notify.send, notify.retry,

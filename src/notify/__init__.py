@@ -15,7 +15,7 @@ A map, to be read from top to bottom:
   drain.py        one chunk; faults.py: what to do when one fails
   scheduler.py    the Python client; arguments.py and inputs.py check what it is given,
                   link.py is its own connection, joined.py and unwrap.py the caller's
-  calls.py        every call of an application, as data
+  calls.py        every call of an application, as data; control.py: those of operators
   access.py       API keys and recipient tokens; gatekeeper.py checks them
   postgres/       connections, statements from sql/, migrations, the embedded server
   environment.py  reads and shows the settings, whose struct is config.py

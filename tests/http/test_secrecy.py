@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from helpers.http import request
+from helpers.outside import CHANNEL, add_channel, add_reachable, delivery
 from helpers.rows import Db, add_recipients, drain, schedule
 from notify.access import new_token
 from notify.errors import _BY_SQLSTATE
@@ -34,7 +36,7 @@ def urls(doc: Doc, id: int | str, recipient: str) -> tuple[str, dict[str, str]]:
         given["recipient"] = recipient
     if doc.query is not None and "reference" in doc.query.__struct_fields__:
         given["reference"] = f"of:{recipient}"
-    return doc.path.replace("{id:str}", str(id)), given
+    return re.sub(r"\{\w+:str\}", str(id), doc.path), given
 
 
 def bare(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
@@ -45,14 +47,24 @@ def bare(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
 @pytest.fixture
 def stored(db: Db) -> dict[str, int | str]:
     """One of each kind, of bob."""
-    add_recipients(db, "ada", "bob")
-    (row,) = schedule(db, "bob", title=SECRET, reference="of:bob")
+    add_recipients(db, "ada")
+    add_channel(db)
+    add_reachable(db, "bob")
+    (row,) = schedule(db, "bob", title=SECRET, reference="of:bob", type="of bob", channels=["inbox", CHANNEL])
     drain(db)
-    return {"notifications": row["notification_id"], "batches": row["batch_id"], "recipients": "bob"}
+    db.execute("select notify.set_type('of bob', '{\"required\": true}')")
+    return {
+        "notifications": row["notification_id"],
+        "batches": row["batch_id"],
+        "deliveries": delivery(db, row["notification_id"])["id"],
+        "recipients": "bob",
+        "channels": CHANNEL,
+        "types": "of bob",
+    }
 
 
 def there_and_not(doc: Doc, stored: dict[str, int | str]) -> list[tuple[str, dict[str, str]]]:
-    there = stored[doc.path.split("/")[2]] if "{id" in doc.path else 1
+    there = stored[doc.path.split("/")[2]] if "{" in doc.path else 1
     gone: int | str = "nobody" if isinstance(there, str) else 999_999
     return [urls(doc, there, "bob"), urls(doc, gone, "nobody")]
 

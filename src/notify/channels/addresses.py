@@ -86,6 +86,15 @@ def check_address(channel: str, address: Address) -> None:
         apprise_url_of(address)
 
 
+def check_addresses(prefix: str, addresses: Mapping[str, Address]) -> None:
+    """As `check_address` for each, by its channel. The field that InvalidValue names is `prefix` and the channel."""
+    for channel, address in addresses.items():
+        try:
+            check_address(channel, address)
+        except InvalidValue as error:
+            raise InvalidValue(str(error), field=prefix + channel) from error
+
+
 def _field(address: Address, channel: str, name: str, known: set[str]) -> str:
     if isinstance(address, str):
         text: Any = address

@@ -67,8 +67,9 @@ async def schedule(request: HttpRequest) -> Answer:
     at = None if body.scheduled_at is None else as_utc("scheduled_at", body.scheduled_at)
     data = await offload(large, data_text, body.data)
     wanted = _call(body, ids, at, data, body.unknown_recipients or services(request).settings.unknown_recipients)
+    alone = large or bool(rows) or len(ids) > _FEW or wanted.parameters["options"] is not None
 
-    if not rows and not large and len(ids) <= _FEW:
+    if not alone:
         answered = await _together(request, wanted)
         if answered is not None:
             return answered
@@ -153,7 +154,15 @@ def _call(
         expires_at=None if body.expires_at is None else as_utc("expires_at", body.expires_at),
         unknown_recipients=unknown,
         past_is_now=body.if_past == "send",
+        options=_options(body),
     )
+
+
+def _options(body: ScheduleRequest) -> str | None:
+    """What few requests have, as JSON; None: none of it."""
+    given = {"retry": body.retry, "spread_over": body.spread_over}
+    given = {name: value for name, value in given.items() if value is not None}
+    return msgspec.json.encode(given).decode() if given else None
 
 
 async def _store(
