@@ -1,4 +1,4 @@
-"""The client libraries alone, as fast as they go: aiosmtplib over a few connections; standardwebhooks signs what aiohttp
+"""The client libraries alone: aiosmtplib over a few connections; standardwebhooks signs what aiohttp
 calls, with many calls under way.
 
     python -m bench.yardsticks.bare_clients mail|webhook PORT COUNT CONCURRENCY
