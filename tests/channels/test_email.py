@@ -19,7 +19,7 @@ from notify.errors import ConfigError
 
 QUICK = 0.5
 LINK = "https://example.org/unsubscribe/abc"
-WITH_MAIL = {"smtp_url": "smtp://mail.example.org", "smtp_from": "lessons@example.org"}
+WITH_MAIL: dict[str, Any] = {"smtp_url": "smtp://mail.example.org", "smtp_from": "lessons@example.org"}
 
 
 async def test_a_mail_is_taken(mail_server: MailServer) -> None:

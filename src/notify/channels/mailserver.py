@@ -53,7 +53,7 @@ class MailServer(msgspec.Struct, frozen=True):
         if self.login is None:
             return text
         user, password = (part.encode() for part in self.login)
-        for secret in (password, b"\0" + user + b"\0" + password):
+        for secret in (b"\0" + user + b"\0" + password, password):
             text = text.replace(base64.b64encode(secret).decode(), "***")
         return text.replace(self.login[1], "***") if password else text
 
