@@ -137,7 +137,7 @@ async def test_a_mail_under_way_when_the_channel_is_left_keeps_no_connection(mai
 
 
 async def test_a_mail_that_waited_for_a_connection_in_vain(mail_server: MailServer) -> None:
-    mail_server.script("MAIL", Act.HANG)
+    mail_server.script("MAIL", Act.HANG, Act.HANG)
     async with channel_to(mail_server.port, smtp_connections=1, send_seconds=0.5) as channel:
         first, second = await asyncio.gather(channel.send(message()), channel.send(message()))
     assert first.code == second.code == "timeout"
