@@ -63,6 +63,8 @@ def server_of(settings: Settings, sender_domain: str) -> MailServer:
     try:
         url = urlsplit(settings.smtp_url or "")
         port = url.port
+        # So it is looked up; what cannot be is no name.
+        (url.hostname or "").encode("idna")
     except ValueError:
         # Its text quotes the URL, in which what should be the port may be a part of the password.
         raise ConfigError(_WANTED) from None
