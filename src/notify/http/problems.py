@@ -49,7 +49,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     notification_status: Annotated[Status | UnsetType, Meta(description="With 409: where the notification stands.")] = (
         UNSET
     )
-    delivery_status: Annotated[DeliveryStatus | UnsetType, Meta(description="With 409: where the delivery stands.")] = UNSET
+    delivery_status: Annotated[DeliveryStatus | UnsetType, Meta(description="With 409: where the delivery stands.")] = (
+        UNSET
+    )
     checks: Annotated[
         dict[str, str] | UnsetType, Meta(description="With 503 of /health/ready: what is up and what is not.")
     ] = UNSET
