@@ -1,4 +1,5 @@
-"""The client libraries alone, as fast as they go: aiosmtplib over a few connections, aiohttp with many calls under way.
+"""The client libraries alone: aiosmtplib over a few connections; standardwebhooks signs what aiohttp
+calls, with many calls under way.
 
     python -m bench.yardsticks.bare_clients mail|webhook PORT COUNT CONCURRENCY
 
@@ -11,11 +12,13 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from email.message import EmailMessage
 
 import aiohttp
 import aiosmtplib
 import msgspec
+from standardwebhooks import Webhook
 
 _TEXT = "A message of usual length, as people write it."
 
@@ -43,11 +46,19 @@ async def webhook(port: int, count: int, calls: int) -> float:
     """Calls a second with so many under way."""
     left: Iterator[int] = iter(range(count))
     url = f"http://127.0.0.1:{port}/hook"
+    signer = Webhook("whsec_bWVhc3VyZWQgb24gdGhpcyBtYWNoaW5lIG9ubHk=")
 
     async def call_some(session: aiohttp.ClientSession) -> None:
         for number in left:
             body = msgspec.json.encode({"type": "system", "data": {"id": number, "title": "Bench", "message": _TEXT}})
-            async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as answer:
+            now = datetime.now(UTC)
+            headers = {
+                "Content-Type": "application/json",
+                "webhook-id": f"bench-{number}",
+                "webhook-timestamp": str(int(now.timestamp())),
+                "webhook-signature": signer.sign(f"bench-{number}", now, body.decode()),
+            }
+            async with session.post(url, data=body, headers=headers) as answer:
                 answer.raise_for_status()
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=calls)) as session:

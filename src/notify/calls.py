@@ -72,7 +72,8 @@ def schedule(
 ) -> Call[Accepted, list[Accepted]]:
     """Store a batch and a notification a recipient; a row a recipient, in their order, doubles once.
 
-    `scheduled_at` None means now, and so does a past one with `past_is_now`. `data` is the JSON text of an object, and so are `options`: see notify.schedule().
+    `scheduled_at` None means now, and so does a past one with `past_is_now`. `data` is the JSON text of an
+    object, and so are `options`: see the comment of notify.schedule().
     """
     return Call(
         "schedule",

@@ -59,6 +59,8 @@ class Courier:
         self._late: list[Leased] = []
         self._pace = 0.0
         self._outages = 0
+        self._down = 0
+        """Attempts in a row that found the channel down."""
         self.emptied_at = 0.0
         self.emptied: Callable[[], None] = lambda: None
         """Called when nothing more is due that may be sent now."""
@@ -93,7 +95,7 @@ class Courier:
         more = True
         while more or self._under_way or self._tried or self._late or not self._waiting.empty():
             self._progress.clear()
-            if more and self._waiting.qsize() < self._channel.concurrency:
+            if more and not self._is_down and self._waiting.qsize() < self._channel.concurrency:
                 more = await self._lease()
             await self._settle()
             if self._woken.is_set():
@@ -101,6 +103,11 @@ class Courier:
                 more = True
             elif not self._tried and not self._late and (self._under_way or not self._waiting.empty()):
                 await self._progress.wait()
+
+    @property
+    def _is_down(self) -> bool:
+        """Whether the channel is about to rest: what it has taken is given back, and not tried for nothing."""
+        return self._down >= self._settings.breaker_failures
 
     async def _lease(self) -> bool:
         """Take some; whether there may be more. Where the database is away, later."""
@@ -139,8 +146,8 @@ class Courier:
     async def _send(self, task: _Task) -> None:
         leased = task.leased
         started = time.monotonic()
-        if task.until - started < self._settings.send_seconds:
-            self._late.append(leased)  # it could end after the lease
+        if self._is_down or task.until - started < self._settings.send_seconds:
+            self._late.append(leased)  # it would fail, or could end after the lease
             return
         if is_exhausted(leased.retry, leased.tries - 1):
             outcome = Outcome(kind="final", code="lease-lost", detail="workers that took it never told what came of it")
@@ -148,6 +155,7 @@ class Courier:
             outcome = await self._attempt(leased)
         seconds = time.monotonic() - started
         self._pace = seconds if not self._pace else 0.9 * self._pace + 0.1 * seconds
+        self._down = self._down + 1 if outcome.outage else 0
         verdict = judge(leased.retry, outcome, tries=leased.tries, age=leased.age + seconds)
         self._tried.append((task, Tried(leased, outcome, verdict, seconds)))
 
@@ -157,7 +165,7 @@ class Courier:
                 return await self._channel.send(leased.as_message(self._installation))
         except TimeoutError:
             return retry("timeout", f"no answer within {self._settings.send_seconds:g} s")
-        except Exception as error:  # noqa: BLE001 - whatever a channel raises is its failure, and recorded
+        except Exception as error:
             log.exception("channel_failed", channel=self.name, delivery_id=leased.id)
             return retry("error", describe(error), outage=True)
 
@@ -168,7 +176,10 @@ class Courier:
             await self._release(late)
         tried, self._tried = self._tried, []
         if tried:
+            was_down = self._is_down
             await self._record(tried)
+            if was_down:
+                self._down = 0  # from here on the database knows
 
     async def _release(self, late: list[Leased]) -> None:
         try:

@@ -15,7 +15,7 @@ from psycopg import AsyncConnection
 
 from notify.channels.protocol import Address, Message, Outcome
 from notify.config import Settings
-from notify.postgres.queries import many, one
+from notify.postgres.queries import many, one, run
 from notify.retry import Policy, Verdict
 
 
@@ -165,7 +165,7 @@ async def release_held(connection: AsyncConnection[Any], *, max_rows: int) -> in
 async def register_channels(connection: AsyncConnection[Any], channels: Sequence[tuple[str, str]]) -> None:
     """Make channels known, each by name and description, so that they can be scheduled for."""
     rows = [{"name": name, "description": description} for name, description in channels]
-    await many(connection, "register_channels", str, channels=msgspec.json.encode(rows).decode())
+    await run(connection, "register_channels", channels=msgspec.json.encode(rows).decode())
 
 
 async def get_identity(connection: AsyncConnection[Any]) -> Identity:

@@ -48,7 +48,7 @@ async def drain_all(
 ) -> Pass:
     """Send chunk after chunk until nothing due is left that can be sent now.
 
-    `outgoing` is told in how many seconds a delivery on an outside channel is due, as soon as that is known.
+    `outgoing` is told in how many seconds a delivery on an outside channel is due, chunk by chunk; infinity: in none.
     A chunk that fails is halved down to the rows at fault. Raises psycopg.Error for what is no row's fault: a lost
     connection, say.
     """
@@ -79,8 +79,7 @@ async def drain_all(
             after = []
             continue
         total.add(drained)
-        if drained.deliveries or drained.delivery_due_in is not None:
-            outgoing(0.0 if drained.deliveries else drained.delivery_due_in or 0.0)
+        outgoing(drained.outgoing_in)
         if drained.sent or drained.sending:
             quarantine.others_went()
         due_from = drained.due_from

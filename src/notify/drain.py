@@ -6,6 +6,7 @@ faults.py's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -41,6 +42,13 @@ class Drained(msgspec.Struct, frozen=True):
     deliveries: int
     delivery_due_in: float | None
 
+    @property
+    def outgoing_in(self) -> float:
+        """In how many seconds a delivery on an outside channel is due, as far as this chunk knows."""
+        if self.deliveries:
+            return 0.0
+        return math.inf if self.delivery_due_in is None else self.delivery_due_in
+
 
 class Pass(msgspec.Struct):
     """What draining until nothing was left did, summed up."""
@@ -57,10 +65,6 @@ class Pass(msgspec.Struct):
     """False once signals could not be sent."""
     looked_at: datetime | None = None
     next_due_in: float | None = None
-    deliveries: int = 0
-    """How many were added for outside channels."""
-    delivery_due_in: float | None = None
-    """Seconds to the next delivery that a channel may send."""
 
     @property
     def went(self) -> int:
@@ -80,8 +84,6 @@ class Pass(msgspec.Struct):
         self.crowded = drained.crowded
         self.looked_at = drained.looked_at
         self.next_due_in = drained.next_due_in
-        self.deliveries += drained.deliveries
-        self.delivery_due_in = drained.delivery_due_in
 
 
 async def drain(

@@ -161,7 +161,6 @@ def _add_dispatch(app: App) -> None:
             return
         await runtime.run("dispatch", often=True)
 
-
     @app.task(name="notify.deliver", queue=DISPATCH_QUEUE, pass_context=True)
     async def deliver(context: JobContext, second: str) -> None:
         """A delivery on an outside channel is due at `second`. Holds no slot: wakes the couriers."""

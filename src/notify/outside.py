@@ -36,6 +36,7 @@ class Outside:
         self.ready = asyncio.Event()
         """Set once the channels are known to the database."""
         self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0
 
     def wake(self) -> None:
         """Look now: deliveries were added, or may be due."""
@@ -46,11 +47,13 @@ class Outside:
         if seconds > _FAR_SECONDS:
             return
         loop = asyncio.get_running_loop()
-        at = loop.time() + max(0.0, seconds)
-        if self._timer is not None and not self._timer.cancelled():
-            if loop.time() <= self._timer.when() <= at:
-                return
+        now = loop.time()
+        at = now + max(0.0, seconds)
+        if now <= self._looks_at <= at:
+            return
+        if self._timer is not None:
             self._timer.cancel()
+        self._looks_at = at
         self._timer = loop.call_at(at, self._soon.set)
 
     async def run(self, pool: Pool) -> None:

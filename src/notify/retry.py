@@ -25,7 +25,7 @@ class Policy(msgspec.Struct, frozen=True):
     max_age: float = 86_400.0
     """A try that would come so long after the delivery was first due, or replayed, is not made."""
     final: tuple[str, ...] = ()
-    """Error codes after which there is no retry, besides those that the channel calls final; http-4xx is all of them."""
+    """Error codes after which there is no retry, besides what the channel calls final; http-4xx is all of them."""
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -52,8 +52,9 @@ async def dispatch(
 async def sweep(
     connection: AsyncConnection[Any], settings: Settings, quarantine: Quarantine | None = None
 ) -> Statistics:
-    """Send what is overdue, from the beginning and not from a low-water mark; plan the coming minute's dispatch
-    jobs; take back deliveries whose worker is gone; let go what a paused type held; delete what nobody needs any more. `quarantine` is that of the process' ticker."""
+    """Send what is overdue, from the beginning and not from a low-water mark; plan the coming minute's jobs; take back
+    deliveries whose worker is gone, and let go what a paused type held; delete what nobody needs any more.
+    `quarantine` is that of the process' ticker."""
     drained = await drain_all(connection, quarantine or Quarantine(), max_rows=settings.drain_chunk)
     planned = await plan(connection) + await plan_deliveries(connection)
     rescued = await rescue_deliveries(connection, max_rows=_BATCH)

@@ -155,7 +155,7 @@ async def test_an_answer_is_one_line_that_can_be_stored(mail_server: MailServer)
     assert (await send(mail_server)).detail == "250 one two ü"
 
 
-@pytest.mark.parametrize("address", ["", "ada", "a b@example.net", "ada@example.net\r\nRCPT TO:<x@example.net>", {"to": 1}])
+@pytest.mark.parametrize("address", ["", "ada", "a b@example.net", "ada@example.net\r\nRCPT TO:<x>", {"to": 1}])
 async def test_a_bad_address_is_final_and_asks_no_server(mail_server: MailServer, address: Any) -> None:
     outcome = await send(mail_server, message(address=address))
     assert (outcome.kind, outcome.code) == ("final", "bad-address")
@@ -220,7 +220,7 @@ async def test_staging_refuses_what_would_be_refused(mail_server: MailServer) ->
 def test_settings_that_will_do() -> None:
     check_settings(Settings())
     check_settings(Settings(**WITH_MAIL, redirect_email="staging@example.org"))
-    check_settings(Settings(smtp_url="smtps://user:p%40ss%2Fword@[::1]:465/", smtp_from="Lessons <lessons@example.org>"))
+    check_settings(Settings(smtp_url="smtps://user:p%40ss%2Fword@[::1]:465/", smtp_from="Le <lessons@example.org>"))
 
 
 @pytest.mark.parametrize(

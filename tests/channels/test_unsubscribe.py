@@ -41,7 +41,7 @@ def test_a_token_is_fit_for_a_url_and_the_same_each_time() -> None:
         TOKEN[:-2],
         TOKEN + "=",
         new_token(OTHER_KEY, "ada", "email", "newsletter"),
-        jwt.encode({"sub": "ada", "aud": "notify-unsubscribe", "channel": "email", "type": "x"}, None, algorithm="none"),
+        jwt.encode({"sub": "ada", "aud": "notify-unsubscribe", "channel": "a", "type": "b"}, None, algorithm="none"),
         signed(channel="email"),
         signed(channel="email", type=None),
         signed(channel=["email"], type="newsletter"),

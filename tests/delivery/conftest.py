@@ -36,7 +36,7 @@ def serve(settings: Settings) -> Serve:
 
     @contextlib.asynccontextmanager
     async def serving(*channels: Channel, **changes: object) -> AsyncIterator[Outside]:
-        chosen = msgspec.structs.replace(settings, **changes)  # type: ignore[arg-type]  # of any field
+        chosen = msgspec.structs.replace(settings, **changes)
         pool = await open_pool(chosen, name="outside")
         outside = Outside(chosen, lambda _: list(channels))
         running = asyncio.create_task(outside.run(pool))

@@ -6,15 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
-import pytest
-
 from conftest import Connect
 from delivery.conftest import Serve
-from helpers.outside import Pigeons, attempts, delivery, lease, record, send
-from helpers.rows import Db, call_one, column, rows, schedule, statuses, value
-from helpers.wait import until, until_async
-from notify.channels.protocol import Message, Outcome, Plain, final, retry, sent
+from helpers.outside import Pigeons, attempts, delivery, send
+from helpers.rows import Db, column, rows, schedule, statuses, value
+from helpers.wait import until_async
+from notify.channels.protocol import Message, Outcome, final, retry, sent
 from notify.config import Settings
 from notify.dispatch import drain_all
 from notify.faults import Quarantine
@@ -80,7 +77,7 @@ async def test_a_slow_channel_holds_up_neither_another_nor_the_inbox(db: Db, ser
     pigeons.gate = asyncio.Event()
     owls = Pigeons("owl")
     async with serve(pigeons, owls) as outside:
-        db.execute("update notify.recipient set addresses = addresses || '{\"owl\": \"o\"}'")
+        db.execute('update notify.recipient set addresses = addresses || \'{"owl": "o"}\'')
         for _ in range(10):
             send(db, "ada", channels=["inbox", "pigeon", "owl"])
         outside.wake()
@@ -204,7 +201,9 @@ async def test_it_comes_back_when_a_retry_is_due(db: Db, serve: Serve, pigeons: 
         await _until(lambda: statuses(db, [id]) == ["sent"])
 
 
-async def test_an_outage_lets_the_channel_rest_and_it_recovers_by_itself(db: Db, serve: Serve, pigeons: Pigeons) -> None:
+async def test_an_outage_lets_the_channel_rest_and_it_recovers_by_itself(
+    db: Db, serve: Serve, pigeons: Pigeons
+) -> None:
     down = True
     pigeons.answer = lambda _: retry("connect", outage=True) if down else sent()
     async with serve(pigeons, breaker_failures=4, breaker_seconds=0.2) as outside:
@@ -243,7 +242,7 @@ async def test_a_resumed_channel_goes_on(db: Db, serve: Serve, pigeons: Pigeons,
 async def test_its_own_channels_only(db: Db, serve: Serve, pigeons: Pigeons) -> None:
     async with serve(pigeons) as outside:
         db.execute("insert into notify.channel (name, description) values ('owl', 'of another worker')")
-        db.execute("update notify.recipient set addresses = addresses || '{\"owl\": \"o\"}'")
+        db.execute('update notify.recipient set addresses = addresses || \'{"owl": "o"}\'')
         (id,) = send(db, "ada", channels=["owl", "pigeon"])
         outside.wake()
         await _until(lambda: _sent(db) == 1)

@@ -15,8 +15,7 @@ import pytest
 from psycopg import sql
 
 from helpers.http import ADMIN_KEY
-from helpers.programs import environment, home
-from helpers.programs import Program
+from helpers.programs import Program, environment, home
 from helpers.receiver import Answer, Receiver
 from helpers.rows import Db, value
 from helpers.smtp import MailServer
@@ -31,11 +30,11 @@ _COMMAND = re.compile(r"^\$ (.*?)\n(.*?)(?=^\$ |\Z)", re.MULTILINE | re.DOTALL)
 def _commands(block: str) -> list[tuple[str, str]]:
     """What is typed, with its further lines, and what is answered."""
     found = []
-    for command, rest in _COMMAND.findall(block):
-        while command.count("'") % 2:
-            line, _, rest = rest.partition("\n")
-            command += "\n" + line
-        found.append((command, rest.strip()))
+    for first, rest in _COMMAND.findall(block):
+        lines = [first, *rest.splitlines()]
+        # A text in quotes may go on for lines.
+        typed = next(n for n in range(1, len(lines) + 1) if "\n".join(lines[:n]).count("'") % 2 == 0)
+        found.append(("\n".join(lines[:typed]), "\n".join(lines[typed:]).strip()))
     return found
 
 
@@ -43,9 +42,11 @@ BLOCKS = [_commands(block) for block in re.findall(r"^```console\n(.*?)^```$", _
 
 
 def _is_shown(shown: Any, real: Any) -> bool:
-    """Whether the guide shows what there is: it may leave out fields, and the parts of texts in place of which it has …"""
+    """Whether the guide shows what there is: it may leave out fields, and the parts of texts for which it has …"""
     if isinstance(shown, dict):
-        return isinstance(real, dict) and all(name in real and _is_shown(one, real[name]) for name, one in shown.items())
+        return isinstance(real, dict) and all(
+            name in real and _is_shown(one, real[name]) for name, one in shown.items()
+        )
     if isinstance(shown, list):
         same = isinstance(real, list) and len(shown) == len(real)
         return same and all(_is_shown(*pair) for pair in zip(shown, real, strict=True))
@@ -72,8 +73,12 @@ class _Stage:
         return _is_shown(json.loads(answer), json.loads(said)) if answer.startswith("{") else said.strip() == answer
 
     def _typed(self, command: str) -> str:
-        command = command.replace("http://localhost:8000", self._url).replace("http://127.0.0.1:9000", self._receiver.url)
-        command = command.replace("curl ", "curl -sS ").replace("notify ", f"{sys.executable} -m notify.cli ", 1 if command.startswith("notify") else 0)
+        command = command.replace("http://localhost:8000", self._url).replace(
+            "http://127.0.0.1:9000", self._receiver.url
+        )
+        command = command.replace("curl ", "curl -sS ").replace(
+            "notify ", f"{sys.executable} -m notify.cli ", 1 if command.startswith("notify") else 0
+        )
         script = f'AUTH="Authorization: Bearer {ADMIN_KEY}" JSON="Content-Type: application/json"\n{command}'
         env = environment(api_key=ADMIN_KEY, database_url=self._dsn)
         ran = subprocess.run(
@@ -100,14 +105,19 @@ def _set_clock(db: Db, at: str) -> None:
     """Let it be that time of day, in UTC, for sessions that begin from now on; those of the service are ended."""
     seconds = value(
         db,
-        "select extract(epoch from t + case when t < now() + %s * interval '1 s' then interval '1 day' else interval '0' end - now())"
+        "select extract(epoch from case when t < now() + %s * interval '1 s' then t + interval '1 day' else t end - now())"
         " from (select date_trunc('day', now() at time zone 'UTC') at time zone 'UTC' + %s::interval as t) d",
         _ahead(db),
         at,
     )
     name = sql.Identifier(db.info.dbname)
-    db.execute(sql.SQL("alter database {} set notify.clock_offset = {}").format(name, sql.Literal(f"{seconds} seconds")))
-    db.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+    db.execute(
+        sql.SQL("alter database {} set notify.clock_offset = {}").format(name, sql.Literal(f"{seconds} seconds"))
+    )
+    db.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = current_database() and pid <> pg_backend_pid()"
+    )
 
 
 def _ahead(db: Db) -> float:

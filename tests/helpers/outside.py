@@ -1,4 +1,4 @@
-"""Deliveries in tests: a channel, recipients with addresses, and leases and attempts by the SQL doors or a scripted channel."""
+"""Deliveries in tests: a channel, recipients with addresses, leases and attempts by the SQL doors, a scripted channel."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def record(
 
 def delivery(db: Db, notification_id: int, channel: str = CHANNEL) -> Row:
     """Where it stands."""
-    return one(db, "select * from notify.delivery where notification_id = %s and channel = %s", notification_id, channel)
+    return one(
+        db, "select * from notify.delivery where notification_id = %s and channel = %s", notification_id, channel
+    )
 
 
 def attempts(db: Db, notification_id: int) -> list[tuple[int, str, str | None]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from conftest import Connect
 from helpers.outside import add_channel, add_reachable, attempts, delivery, lease, record, send
@@ -35,7 +36,7 @@ def test_a_lease_has_all_that_is_sent(tx: Db) -> None:
 
 def test_sent_once_a_channel_got_through(tx: Db) -> None:
     add_channel(tx, "owl")
-    tx.execute("update notify.recipient set addresses = addresses || '{\"owl\": \"o\"}'")
+    tx.execute('update notify.recipient set addresses = addresses || \'{"owl": "o"}\'')
     (id,) = send(tx, "ada", channels=["pigeon", "owl"])
     assert statuses(tx, [id]) == ["sending"]
     record(tx, lease(tx, channel="owl"), "failed", channel="owl", code="gone")
@@ -50,10 +51,15 @@ def test_failed_when_all_are_dead(tx: Db) -> None:
     record(tx, lease(tx), "failed", code="smtp-550", detail="no such loft")
     found = one(tx, "select status, failure_reason from notify.notification where id = %s", id)
     assert found == {"status": "failed", "failure_reason": "pigeon: no such loft"}
-    letters = one(tx, "select notification_id, channel, reason, code from notify.dead_letters where delivery_id is not null")
+    letters = one(
+        tx, "select notification_id, channel, reason, code from notify.dead_letters where delivery_id is not null"
+    )
     assert letters == {"notification_id": id, "channel": "pigeon", "reason": "no such loft", "code": "smtp-550"}
     assert one(tx, "select channel, status, code, deliveries from notify.delivery_counts") == {
-        "channel": "pigeon", "status": "failed", "code": "smtp-550", "deliveries": 1,
+        "channel": "pigeon",
+        "status": "failed",
+        "code": "smtp-550",
+        "deliveries": 1,
     }
 
 
@@ -146,8 +152,8 @@ def test_retry_of_a_failed_notification_sends_it_through_the_drain_again(tx: Db)
 
 
 def test_the_policy_is_of_channel_type_and_batch_together(tx: Db) -> None:
-    tx.execute("select notify.set_channel('pigeon', '{\"retry\": {\"delays\": [1], \"jitter\": 0}}')")
-    tx.execute("select notify.set_type('news', '{\"retry\": {\"delays\": [2], \"max_age\": 60}}')")
+    tx.execute('select notify.set_channel(\'pigeon\', \'{"retry": {"delays": [1], "jitter": 0}}\')')
+    tx.execute('select notify.set_type(\'news\', \'{"retry": {"delays": [2], "max_age": 60}}\')')
     send(tx, "ada", type="news", options='{"retry": {"delays": [3], "final": ["http-4xx"]}}')
     (leased,) = lease(tx)
     assert leased["retry"] == {"delays": [3], "jitter": 0, "max_age": 60, "final": ["http-4xx"]}
@@ -186,10 +192,12 @@ def test_a_batch_can_be_spread(tx: Db) -> None:
 
 
 def test_the_recipients_locale_picks_the_content(tx: Db) -> None:
-    contents = '{"default_locale": "en", "locales": {"en": {"title": "Hi", "message": "m"}, "de": {"title": "Servus", "message": "n", "html": "<p>n"}}}'
-    send(tx, "ada", options='{"contents": ' + contents + "}")
+    german = {"title": "Servus", "message": "n", "html": "<p>n"}
+    locales = {"en": {"title": "Hi", "message": "m"}, "de": german}
+    options = Jsonb({"contents": {"default_locale": "en", "locales": locales}})
+    send(tx, "ada", options=options)
     tx.execute("update notify.recipient set locale = 'fr' where id = 'bob'")
-    send(tx, "bob", options='{"contents": ' + contents + "}")
+    send(tx, "bob", options=options)
     assert [(row["title"], row["html"]) for row in lease(tx)] == [("Servus", "<p>n"), ("Hi", None)]
 
 

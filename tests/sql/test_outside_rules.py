@@ -110,7 +110,8 @@ def test_quiet_hours_are_local(tx: Db, zone: str | None, now: str, ends: str | N
 def test_quiet_hours_within_a_day(tx: Db) -> None:
     noon = Jsonb({"quiet_hours": {"from": "12:00", "to": "14:00"}})
     found = [
-        value(tx, "select notify.quiet_until(%s, null, %s)", noon, f"2030-01-10T{at}Z") for at in ("11:59", "13:00", "14:00")
+        value(tx, "select notify.quiet_until(%s, null, %s)", noon, f"2030-01-10T{at}Z")
+        for at in ("11:59", "13:00", "14:00")
     ]
     assert found == [None, datetime.fromisoformat("2030-01-10T14:00Z"), None]
 
@@ -229,7 +230,9 @@ def test_an_address_that_is_gone_is_disabled_until_there_is_another(tx: Db) -> N
     done = record(tx, lease(tx), "failed", code="http-410", detail="gone", disable=True)
     assert done["disabled"] == ["ada"]
     assert one(tx, "select recipient, channel, reason from notify.disabled_addresses") == {
-        "recipient": "ada", "channel": "pigeon", "reason": "gone",
+        "recipient": "ada",
+        "channel": "pigeon",
+        "reason": "gone",
     }
     (id,) = send(tx, "ada")
     assert lease(tx) == []
@@ -276,7 +279,11 @@ def test_a_rate_is_kept_over_all_workers(tx: Db) -> None:
 
 def test_outages_in_a_row_let_a_channel_rest_and_one_try_wakes_it(tx: Db) -> None:
     def state() -> tuple[str, Any]:
-        found = one(tx, "select state, extract(epoch from rests_until - notify.now()) as rest from notify.channels where name = 'pigeon'")
+        found = one(
+            tx,
+            "select state, extract(epoch from rests_until - notify.now()) as rest from notify.channels"
+            " where name = 'pigeon'",
+        )
         return (found["state"], found["rest"] and round(found["rest"]))
 
     for _ in range(9):

@@ -48,9 +48,9 @@ class EmailChannel:
     async def send(self, message: Message) -> Outcome:
         """Send it once.
 
-        Final: `bad-address`, `bad-header`, `smtputf8`, and the server's refusals, as `smtp-550`. To be tried again: `smtp-451`,
-        `timeout`, and `answer-lost`, where the mail may have been taken. Out of reach is the server with `connect`, `dns`,
-        `tls`, `login`, `timeout`, `smtp-421`, `smtp-malformed`, and what it answered to the greeting or the login.
+        Final: `bad-address`, `bad-header`, `smtputf8`, and what the server refuses, as `smtp-550`. To be tried again:
+        `smtp-451`, `timeout`, and `answer-lost`, where the mail may have been taken. Out of reach is the server with
+        `connect`, `dns`, `tls`, `login`, `timeout`, `smtp-421`, `smtp-malformed`, and what it answered on connecting.
         """
         try:
             to = mailbox_of(email_of(message.address))

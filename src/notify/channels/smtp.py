@@ -95,7 +95,7 @@ async def _encrypt(client: SMTP, server: MailServer) -> None:
     elif server.tls == "require":
         raise Down("tls", "the server offers no STARTTLS, and NOTIFY_SMTP_TLS=require asks for it")
     elif server.login is not None and not server.is_here:
-        raise Down("tls", "the server offers no STARTTLS, and the password is not sent without; NOTIFY_SMTP_TLS=off would")
+        raise Down("tls", "no STARTTLS is offered, and the password is not sent without; NOTIFY_SMTP_TLS=off would")
 
 
 def _reason(error: OSError | SMTPException, step: str, server: MailServer) -> Down:

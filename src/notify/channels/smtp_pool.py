@@ -14,7 +14,7 @@ IDLE_SECONDS = 30.0
 
 
 class Pool:
-    """At most `most` connections. They are opened when needed, the last used is used first, and idle ones are closed."""
+    """At most `most` connections, opened when needed. The last used is used first, and idle ones are closed."""
 
     def __init__(self, server: MailServer, most: int) -> None:
         self._server = server
