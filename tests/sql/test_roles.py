@@ -68,7 +68,7 @@ INNER = (
     "accept changed_recipients check_content check_recipients check_size check_time delete_empty_batches distinct_ids"
     " hold_recipient is_crowded is_deep next_due pick_chunk refuse ring ring_at_commit ring_for send_signals settle"
     " store take_mailboxes admit_deliveries check_options check_preferences check_retry close_deliveries conclude"
-    " is_opted_out localized note_endpoints quiet_until rest_channel take_deliveries"
+    " is_opted_out judge_deliveries localized note_endpoints put_away quiet_until rest_channel take_deliveries"
 )
 FUNCTIONS = {name: set(who.split()) for names, who in DOORS.items() for name in names.split()} | {
     name: set() for name in INNER.split()

@@ -32,9 +32,12 @@ _RECIPIENT: dict[str, Any] = {
 _TYPE: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 100, "pattern": r"^(?!\.{1,2}$)[^\u0000]+$"}
 _TEXTS: dict[str, tuple[dict[str, Any], str]] = {
     "recipients": (_RECIPIENT, "ada"),
-    "channels": ({"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^[a-z][a-z0-9_]*$"}, "email"),
+    "channels": ({"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^(?!inbox$)[a-z][a-z0-9_]*$"}, "email"),
     "types": (_TYPE, "news"),
-    "unsubscribe": ({"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+[.][A-Za-z0-9_-]+$"}, "eyJ0.eyJz.c2ln"),
+    "unsubscribe": (
+        {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+[.][A-Za-z0-9_-]+$"},
+        "eyJ0.eyJz.c2ln",
+    ),
 }
 _PROBLEM_TEXTS = {
     400: "The input cannot be accepted; `field` names what is wrong with it. Nothing was written.",
