@@ -77,6 +77,16 @@ def record(
     )
 
 
+def fail(db: Db, *codes: str, recipient: str = "ada") -> list[int]:
+    """A delivery given up for each of these codes; their notifications. That the address failed is forgotten."""
+    ids = []
+    for code in codes:
+        ids += send(db, recipient)
+        record(db, lease(db), "failed", code=code)
+        db.execute("delete from notify.endpoint")
+    return ids
+
+
 def delivery(db: Db, notification_id: int, channel: str = CHANNEL) -> Row:
     """Where it stands."""
     return one(

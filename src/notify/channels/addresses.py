@@ -96,10 +96,12 @@ def check_address(channel: str, address: Address) -> None:
         apprise_url_of(address)
 
 
-def check_addresses(prefix: str, addresses: Mapping[str, Address]) -> None:
-    """As `check_address` for each, by its channel. The field that InvalidValue names is `prefix` and the channel."""
+def check_addresses(prefix: str, addresses: Mapping[str, Any]) -> None:
+    """As `check_address` for each, whatever it is. The field that InvalidValue names is `prefix` and the channel."""
     for channel, address in addresses.items():
         try:
+            if not isinstance(address, str | Mapping):
+                raise InvalidValue("an address must be a text or an object")
             check_address(channel, address)
         except InvalidValue as error:
             raise InvalidValue(str(error), field=prefix + channel) from error

@@ -62,7 +62,8 @@ def _newest(connection: Connection[Any], wanted: Wanted, limit: int) -> list[Lis
         bound = control.delivery_floor(wanted, before)
         floor = None if bound is None else perform_sync(connection, bound)
         call = control.list_deliveries(wanted, before=before, floor=floor, limit=limit - len(found))
-        found += perform_sync(connection, call)
+        page = perform_sync(connection, call)
+        found += page
         if floor is None:
             break
         before = floor
