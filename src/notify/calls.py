@@ -68,31 +68,31 @@ def schedule(
     expires_at: datetime | None = None,
     unknown_recipients: UnknownPolicy | str = "skip",
     past_is_now: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Call[Accepted, list[Accepted]]:
     """Store a batch and a notification a recipient; a row a recipient, in their order, doubles once.
 
     `scheduled_at` None means now, and so does a past one with `past_is_now`. `data` is the JSON text of an object.
+    `options` is what few batches have: `contents`, all locales of what a template made of it.
     """
-    return Call(
-        "schedule",
-        Accepted,
-        {
-            "recipients": list(recipients),
-            "title": title,
-            "message": message,
-            "scheduled_at": scheduled_at,
-            "type": type,
-            "priority": priority,
-            "data": data,
-            "channels": list(channels),
-            "idempotency_key": idempotency_key,
-            "reference": reference,
-            "expires_at": expires_at,
-            "unknown_recipients": unknown_recipients,
-            "past_is_now": past_is_now,
-        },
-        _all,
-    )
+    parameters: dict[str, Any] = {
+        "recipients": list(recipients),
+        "title": title,
+        "message": message,
+        "scheduled_at": scheduled_at,
+        "type": type,
+        "priority": priority,
+        "data": data,
+        "channels": list(channels),
+        "idempotency_key": idempotency_key,
+        "reference": reference,
+        "expires_at": expires_at,
+        "unknown_recipients": unknown_recipients,
+        "past_is_now": past_is_now,
+    }
+    if options is not None:
+        parameters["options"] = msgspec.json.encode(options).decode()
+    return Call("schedule", Accepted, parameters, _all)
 
 
 def cancel(id: int) -> Call[Changed, Changed]:

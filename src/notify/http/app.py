@@ -27,6 +27,7 @@ from notify.http import (
     problems,
     recipients,
     schedule,
+    templates,
 )
 from notify.http.auth import gate
 from notify.http.front import Front
@@ -61,6 +62,11 @@ _HANDLERS: list[HTTPRouteHandler] = [
     recipients.delete_recipient,
     recipients.post_recipients,
     recipients.post_token,
+    templates.put_template_version,
+    templates.show_template,
+    templates.list_all_templates,
+    templates.delete_all_versions,
+    templates.preview_template,
     inbox.get_inbox,
     inbox.post_read,
     health.live,

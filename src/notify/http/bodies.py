@@ -26,7 +26,7 @@ MOST_ID = 2**63 - 1
 # From so many bytes on a body is worked on in a thread.
 LARGE_BYTES = 65_536
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
-_INTEGERS = frozenset({"limit", "after"})
+_INTEGERS = frozenset({"limit", "after", "version"})
 _JSON_TYPE = re.compile(r"application/([a-z0-9.+-]+\+)?json", re.IGNORECASE)
 
 
@@ -111,12 +111,12 @@ def path_id(request: HttpRequest) -> int:
     return int(text)
 
 
-def path_text(request: HttpRequest) -> str:
-    """The text id in the path. It is still percent-encoded there, so that an id may contain a slash."""
+def path_text(request: HttpRequest, name: str = "id") -> str:
+    """The text in the path. It is still percent-encoded there, so that an id may contain a slash."""
     try:
-        return unquote(request.path_params["id"], errors="strict")
+        return unquote(request.path_params[name], errors="strict")
     except UnicodeDecodeError as error:
-        raise InvalidValue("id is not percent-encoded UTF-8", field="id") from error
+        raise InvalidValue(f"{name} is not percent-encoded UTF-8", field=name) from error
 
 
 def as_utc(field: str, value: datetime) -> datetime:

@@ -5,6 +5,7 @@ So it cannot list a path that is not there, nor miss one; a test sends what it p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,7 +16,9 @@ from notify.http.bodies import MOST_ID
 from notify.http.claims import HEADER, MOST_CHARS, REPLAYED
 from notify.http.problems import Problem
 from notify.http.routes import JSON, Doc
+from notify.templates.rendering import NAME
 
+_PARAMETER = re.compile(r"\{(\w+):str\}")
 _REF = "#/components/schemas/{name}"
 _PLAIN: dict[Any, str] = {str: "string", dict: "object"}
 _PROBLEM_TEXTS = {
@@ -151,14 +154,16 @@ def _content(kind: Any) -> dict[str, Any]:
 
 
 def _path_parameters(doc: Doc) -> list[dict[str, Any]]:
-    if "{id:str}" not in doc.path:
+    if (found := _PARAMETER.search(doc.path)) is None:
         return []
     schema: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": MOST_ID, "format": "int64"}
     example: Any = 1
     if doc.tag == "recipients":
         schema, example = {"type": "string", **_text_schema()}, "ada"
+    elif doc.tag == "templates":
+        schema, example = {"type": "string", "pattern": f"^{NAME}$"}, "order.shipped"
     said = f"Which of the {doc.tag}."
-    return [{"name": "id", "in": "path", "required": True, "description": said, "schema": schema, "example": example}]
+    return [{"name": found[1], "in": "path", "required": True, "description": said, "schema": schema, "example": example}]
 
 
 def _text_schema() -> dict[str, Any]:
@@ -208,7 +213,8 @@ def _schemas(docs: Iterable[Doc]) -> Mapping[str, Any]:
     for doc in docs:
         kinds += [kind for kind in (doc.body, *doc.answers.values()) if kind is not None and kind not in _PLAIN]
     _, components = msgspec.json.schema_components(list(dict.fromkeys(kinds)), ref_template=_REF)
-    # At least one of its members: the struct cannot say so.
+    # What the structs cannot say: at least one of its members; its own texts, or a template.
     components["ReadRequest"]["minProperties"] = 1
+    components["ScheduleRequest"]["anyOf"] = [{"required": ["title", "message"]}, {"required": ["template"]}]
     words.explain(components)
     return components

@@ -24,6 +24,7 @@ OF: Mapping[str, str] = {
     "created_at": "When it was made.",
     "data": "The application's own JSON object, as it was sent.",
     "deliveries": "Its deliveries on outside channels.",
+    "default_locale": "For recipients of whom no locale is known, or one that the template has no texts for.",
     "due_at": "When it is tried next.",
     "epoch": "Names the history that seqs belong to: `EPOCH:SEQ` is a safe cursor.",
     "error": "What went wrong the last time; null: nothing.",
@@ -32,13 +33,16 @@ OF: Mapping[str, str] = {
     "failed": "How many failed.",
     "failed_at": "When it failed; null unless it did.",
     "failure_reason": "Why it failed; null unless it did.",
+    "html": "The text for channels that show HTML; null: there is none.",
     "id": "Its id.",
     "is_sent": "Whether it was sent.",
     "items": "What the page has.",
     "last_seq": "The seq of the newest notification in the recipient's stream; 0: there is none.",
     "locale": "A language tag such as `pt-BR`; null: none known.",
+    "locales": "Texts by language tag.",
     "marked": "How many this call marked read.",
     "message": "The text.",
+    "name": "Its name.",
     "notification": "The notification as its recipient sees it.",
     "notification_id": "Which notification.",
     "pending": "How many wait for their time.",
@@ -61,6 +65,7 @@ OF: Mapping[str, str] = {
     "type": "The application's own word for what kind of notification this is.",
     "unread": "How many of the recipient's stream are not read.",
     "updated_at": "When it last changed.",
+    "version": "Which version.",
 }
 
 
