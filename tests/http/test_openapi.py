@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 async def test_every_route_is_documented_once(app: Litestar, api: httpx.AsyncClient) -> None:
     document = (await api.get("/schema/openapi.json")).json()
-    listed = [name.rstrip("/").replace("{id}", "{id:str}") for name, _ in operations(document)]
+    listed = [re.sub(r"\{(\w+)\}", r"{\1:str}", name.rstrip("/")) for name, _ in operations(document)]
     served = [
         f"{method} {route.path}"
         for route in app.routes

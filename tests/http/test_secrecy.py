@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,7 +35,7 @@ def urls(doc: Doc, id: int | str, recipient: str) -> tuple[str, dict[str, str]]:
         given["recipient"] = recipient
     if doc.query is not None and "reference" in doc.query.__struct_fields__:
         given["reference"] = f"of:{recipient}"
-    return doc.path.replace("{id:str}", str(id)), given
+    return re.sub(r"\{\w+:str\}", str(id), doc.path), given
 
 
 def bare(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
@@ -48,11 +49,17 @@ def stored(db: Db) -> dict[str, int | str]:
     add_recipients(db, "ada", "bob")
     (row,) = schedule(db, "bob", title=SECRET, reference="of:bob")
     drain(db)
-    return {"notifications": row["notification_id"], "batches": row["batch_id"], "recipients": "bob"}
+    db.execute("select notify.put_template('t', 'en', '{\"en\": {\"title\": \"T\", \"message\": \"M\"}}')")
+    return {
+        "notifications": row["notification_id"],
+        "batches": row["batch_id"],
+        "recipients": "bob",
+        "templates": "t",
+    }
 
 
 def there_and_not(doc: Doc, stored: dict[str, int | str]) -> list[tuple[str, dict[str, str]]]:
-    there = stored[doc.path.split("/")[2]] if "{id" in doc.path else 1
+    there = stored[doc.path.split("/")[2]] if "{" in doc.path else 1
     gone: int | str = "nobody" if isinstance(there, str) else 999_999
     return [urls(doc, there, "bob"), urls(doc, gone, "nobody")]
 

@@ -31,6 +31,7 @@ RELATIONS: dict[str, dict[str, str]] = {
     "notify.secret": {},
     "notify.status_counts": {},
     "notify.stuck": {},
+    "notify.template": {},
     "notify.wakeup": {},
     "notify.api_key_id_seq": {},
     "notify.batch_id_seq": {},
@@ -52,11 +53,12 @@ DOORS = {
     "now": "app api worker",
     "cancel_batches delete_recipient hold_mailboxes idempotency_begin idempotency_finish mark_read ack": "api",
     "schedule_together listen token_key epoch": "api",
+    "put_template find_template list_templates delete_template": "api",
     "drain pick park plan tidy rescue_deliveries delete_cancelled delete_old": "worker",
 }
 INNER = (
-    "accept changed_recipients check_content check_recipients check_size check_time delete_empty_batches distinct_ids"
-    " hold_recipient is_crowded is_deep next_due pick_chunk refuse ring ring_at_commit ring_for send_signals settle"
+    "accept changed_recipients check_content check_recipients check_size check_template check_template_texts check_time"
+    " delete_empty_batches distinct_ids hold_recipient hold_template is_crowded is_deep next_due pick_chunk refuse ring ring_at_commit ring_for send_signals settle"
     " store take_mailboxes"
 )
 FUNCTIONS = {name: set(who.split()) for names, who in DOORS.items() for name in names.split()} | {
