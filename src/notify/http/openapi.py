@@ -163,7 +163,8 @@ def _path_parameters(doc: Doc) -> list[dict[str, Any]]:
     elif doc.tag == "templates":
         schema, example = {"type": "string", "pattern": f"^{NAME}$"}, "order.shipped"
     said = f"Which of the {doc.tag}."
-    return [{"name": found[1], "in": "path", "required": True, "description": said, "schema": schema, "example": example}]
+    parameter = {"name": found[1], "in": "path", "required": True, "description": said}
+    return [parameter | {"schema": schema, "example": example}]
 
 
 def _text_schema() -> dict[str, Any]:

@@ -56,8 +56,8 @@ async def schedule(request: HttpRequest) -> Answer:
 
     An object among the recipients registers or updates its recipient, as `POST /api/recipients` does.
 
-    With a `template` there is no `title` and `message`: it makes them of `variables`, in all its locales at once, and later
-    changes of it change nothing. Whatever is wrong in any of them is refused here.
+    A `template` makes title and message of `variables`, here and in all its locales; what becomes of it later changes
+    nothing. Whatever is wrong with any of them is refused.
     """
     body = await read_body(request, ScheduleRequest)
     many = len(body.recipients) > _LARGE

@@ -76,7 +76,7 @@ TemplateVersion = Annotated[int, Meta(ge=1, le=MOST_VERSION, description="Which 
 Variables = Annotated[
     Raw,
     Meta(
-        description=f"Values for the template's variables: an object, as `data` is, of at most {MOST_DATA_BYTES} bytes.",
+        description=f"Values for the template's variables: an object of at most {MOST_DATA_BYTES} bytes.",
         extra_json_schema={"type": "object", "default": {}},
     ),
 ]

@@ -56,8 +56,8 @@ class TemplateFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         Meta(
             min_length=1,
             max_length=MOST_LOCALES,
-            description="Sources by language tag, at most 1 MiB of them. A recipient gets the exact one, else that of a "
-            "shorter tag (de for de-AT), else the default.",
+            description="Sources by language tag, at most 1 MiB of them. A recipient gets the exact one, else that of "
+            "a shorter tag (de for de-AT), else the default.",
             extra_json_schema={"propertyNames": {"pattern": "^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$"}},
         ),
     ]
@@ -99,7 +99,7 @@ class StoredTemplate(msgspec.Struct, frozen=True):
     locales: Annotated[dict[str, Texts], Meta(description="The sources by language tag.")]
     variables: Annotated[
         list[str] | None,
-        Meta(description="Variables that are used anywhere in it. Null: it is not a good template, and cannot be used."),
+        Meta(description="Variables that are used anywhere in it. Null: it is no good template, and cannot be used."),
     ]
     created_at: datetime
 

@@ -97,7 +97,15 @@ async def show_template(request: HttpRequest) -> Answer:
     return answer(200, await _shown(found))
 
 
-@route("GET", "/api/templates", access="read", tag=_TAG, query=TemplatesQuery, answers={200: TemplatePage}, errors=(400,))
+@route(
+    "GET",
+    "/api/templates",
+    access="read",
+    tag=_TAG,
+    query=TemplatesQuery,
+    answers={200: TemplatePage},
+    errors=(400,),
+)
 async def list_all_templates(request: HttpRequest) -> Answer:
     """List the newest version of each template, by name."""
     query = read_query(request, TemplatesQuery)
@@ -142,6 +150,7 @@ async def preview_template(request: HttpRequest) -> Answer:
     name = _name(request)
     body = await read_body(request, PreviewRequest, required=False)
     variables = json_object("variables", body.variables)
+    wanted = None if body.locale is None else templates.check_locale(body.locale, "locale")
     if body.template is None:
         found = await load(request, name, body.version)
         if found is None:
@@ -151,7 +160,7 @@ async def preview_template(request: HttpRequest) -> Answer:
         raise InvalidValue("version must not be given with a template", field="version")
     else:
         contents = await offload(True, _tried_out, _template("", body.template), variables)
-    locale = templates.locale_for(contents, body.locale)
+    locale = templates.locale_for(contents, wanted)
     texts = contents.locales[locale]
     return answer(200, Preview(locale, texts.title, texts.message, texts.html))
 

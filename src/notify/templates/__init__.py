@@ -11,13 +11,14 @@ within reach (JSON values, and nothing else), and `meter` what all of it may cos
 """
 
 from notify.templates.contents import Contents, Template, Texts, choose, locale_for
-from notify.templates.rendering import check, check_name, render, variables_of
+from notify.templates.rendering import check, check_locale, check_name, render, variables_of
 
 __all__ = [
     "Contents",
     "Template",
     "Texts",
     "check",
+    "check_locale",
     "check_name",
     "choose",
     "locale_for",

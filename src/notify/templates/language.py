@@ -89,7 +89,7 @@ def examine(tree: nodes.Template) -> int:
     return count
 
 
-def metered(tree: nodes.Template, environment: Environment) -> nodes.Template:
+def priced(tree: nodes.Template, environment: Environment) -> nodes.Template:
     """The template, changed so that it pays for what it does. It must have been examined."""
     _Meters().visit(tree)
     tree.set_environment(environment)

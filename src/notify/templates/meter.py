@@ -31,9 +31,9 @@ _METER: ContextVar[_Meter] = ContextVar("meter")
 
 
 @contextmanager
-def metered(steps: int = MOST_STEPS) -> Iterator[None]:
+def metered() -> Iterator[None]:
     """Count the steps of what is rendered inside."""
-    token = _METER.set(_Meter(steps))
+    token = _METER.set(_Meter(MOST_STEPS))
     try:
         yield
     finally:

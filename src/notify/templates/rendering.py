@@ -1,6 +1,6 @@
-"""Templates as a whole: checked, asked for their variables, rendered in every locale. What is wrong is told with its place.
+"""Templates as a whole: checked, asked for their variables, rendered in every locale.
 
-Errors are InvalidValue, or LimitExceeded where a limit was, with the field `locales.de.html`, or `variables.name` for a
+What is wrong is told with its place: InvalidValue, or LimitExceeded where there is a limit, with the field `locales.de.html`, or `variables.name` for a
 variable that is missing.
 """
 
@@ -60,6 +60,13 @@ def check_name(name: str, field: str = "name") -> str:
             f"{field} must have up to 64 characters of a-z, 0-9, _, . and -, and begin with a letter", field=field
         )
     return name
+
+
+def check_locale(tag: str, field: str) -> str:
+    """The tag, if it can be a locale. Raises InvalidValue."""
+    if not _TAG.fullmatch(tag):
+        raise InvalidValue(f"{field} must be a language tag such as de or pt-BR", field=field)
+    return tag
 
 
 def check(template: Template) -> None:

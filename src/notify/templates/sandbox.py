@@ -21,7 +21,7 @@ from jinja2.utils import missing
 
 from notify.templates.faults import Absent, Fault
 from notify.templates.filters import FILTERS, INNER, TESTS
-from notify.templates.language import examine, metered
+from notify.templates.language import examine, priced
 from notify.templates.values import compute, kind_of, printed
 
 _OF_LOOPS = frozenset(
@@ -122,7 +122,7 @@ def _compile(source: str, environment: _Environment) -> Compiled:
     tree = _parsed(source, environment)
     count = examine(tree)
     try:
-        return Compiled(environment.from_string(metered(tree, environment)), count)
+        return Compiled(environment.from_string(priced(tree, environment)), count)
     except _ODD as error:
         raise Fault(_told(error)) from error
 
