@@ -33,6 +33,7 @@ TOPICS = (
     "locked",
     "gateway",
     "storm",
+    "outside",
     "idle",
     "growth",
     "others",

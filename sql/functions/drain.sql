@@ -112,9 +112,11 @@ $$;
 comment on function notify.send_signals(text[], timestamptz) is
   'Packs signal lines by bytes and NOTIFYs them. Payload: a line "sent TAB sent_at in microseconds since 1970", then a line a notification: recipient, generation, seq, notification id, batch id, microseconds late, separated by TAB.';
 
-create or replace function notify.settle(
+-- What it answers has changed since, and that cannot be replaced.
+drop function if exists notify.settle(bigint[], text[], tid[], bigint[], bigint[], boolean);
+create function notify.settle(
   p_ids bigint[], p_recipients text[], p_places tid[], p_generations bigint[], p_last_seqs bigint[], p_signal boolean,
-  out sent integer, out sending integer, out expired integer
+  out sent integer, out sending integer, out expired integer, out deliveries integer
 ) language plpgsql set enable_seqscan = off as $$
 declare
   v_at timestamptz := notify.now();
@@ -146,14 +148,15 @@ begin
     update notify.notification n set status = 'sending'
     from picked p where n.id = p.id and not p.inbox and not p.expired
   ),
-  deliveries as (
-    insert into notify.delivery (notification_id, channel, due_at)
-    select p.id, c.channel, v_at from picked p cross join unnest(p.channels) as c (channel)
+  outgoing as (
+    insert into notify.delivery (notification_id, channel, priority, due_at, since)
+    select p.id, c.channel, p.priority, v_at, v_at from picked p cross join unnest(p.channels) as c (channel)
     where not p.expired and c.channel <> 'inbox'
     order by p.id
     on conflict (notification_id, channel) do update
-    set status = 'pending', due_at = excluded.due_at, failed_at = null
-    where delivery.status = 'failed'
+    set status = 'pending', due_at = excluded.due_at, since = excluded.since, failed_at = null, retries_from = delivery.attempts
+    where delivery.status in ('failed', 'cancelled')
+    returning id
   ),
   too_late as (
     update notify.notification n set status = 'cancelled', cancelled_at = v_at, cancel_reason = 'expired'
@@ -161,10 +164,10 @@ begin
   )
   select (select count(*) from numbered),
     (select count(*) from picked p where not p.inbox and not p.expired),
-    (select count(*) from picked p where p.expired),
+    (select count(*) from picked p where p.expired), (select count(*) from outgoing),
     (select array_agg(u.recipient || chr(9) || u.generation || chr(9) || u.seq || chr(9) || u.id || chr(9) || u.batch_id || chr(9)
        || (extract(epoch from v_at - u.due_at) * 1000000)::bigint order by u.recipient, u.seq) from numbered u)
-  into sent, sending, expired, v_lines;
+  into sent, sending, expired, deliveries, v_lines;
   if p_signal and v_lines is not null then
     perform notify.send_signals(v_lines, v_at);
   end if;
@@ -186,7 +189,8 @@ $$;
 comment on function notify.is_crowded(integer) is
   'Whether the first p_places of the drains'' places are taken by sessions that may drain.';
 
-create or replace function notify.drain(
+drop function if exists notify.drain(integer, timestamptz, text[], bigint[], bigint[], boolean, boolean, bigint[]);
+create function notify.drain(
   p_max integer default 1000,
   p_due_from timestamptz default null,
   p_avoid text[] default '{}',
@@ -197,7 +201,7 @@ create or replace function notify.drain(
   p_after bigint[] default '{}',
   out picked integer, out sent integer, out sending integer, out expired integer,
   out busy text[], out crowded boolean, out left_due boolean, out due_from timestamptz, out looked_at timestamptz,
-  out next_due_in double precision, out after bigint[]
+  out next_due_in double precision, out after bigint[], out deliveries integer, out delivery_due_in double precision
 ) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_ids bigint[];
@@ -208,7 +212,7 @@ declare
 begin
   -- The user's server may have it off; a SET clause of this function would be undone before the commit.
   perform set_config('synchronous_commit', 'on', true);
-  picked := 0; sent := 0; sending := 0; expired := 0; busy := '{}'; left_due := false;
+  picked := 0; sent := 0; sending := 0; expired := 0; deliveries := 0; busy := '{}'; left_due := false;
   due_from := p_due_from;
   looked_at := notify.now();
   -- More than two drains at once gain nothing and make chunks slower. A look from the beginning has a place of its own,
@@ -237,7 +241,7 @@ begin
   picked := cardinality(v_ids);
   if picked > 0 then
     v_taken := notify.take_mailboxes(v_ids, p_wait);
-    select s.sent, s.sending, s.expired into sent, sending, expired
+    select s.sent, s.sending, s.expired, s.deliveries into sent, sending, expired, deliveries
     from notify.settle(v_ids, v_taken.recipients, v_taken.places, v_taken.generations, v_taken.last_seqs, p_signal) s;
     if sent + sending + expired < picked then
       busy := array(select distinct n.recipient from notify.notification n where n.id = any (v_ids)
@@ -251,11 +255,12 @@ begin
       v_next := notify.next_due(looked_at);
     end if;
     next_due_in := extract(epoch from v_next - notify.now());
+    select min(d.due_in) into delivery_due_in from notify.next_deliveries() d;
   end if;
 end
 $$;
 comment on function notify.drain(integer, timestamptz, text[], bigint[], bigint[], boolean, boolean, bigint[]) is
-  'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. p_after: the ids that the chunk before returned so, of each priority the last one that filled a chunk: of that priority nothing is looked for before it, so a pass does not walk over what it has sent and a long snapshot keeps. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining, or three where p_due_from is null; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked; after: p_after for the next chunk, null where this one was not filled, so that the next looks from the beginning again.';
+  'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. p_after: the ids that the chunk before returned so, of each priority the last one that filled a chunk: of that priority nothing is looked for before it, so a pass does not walk over what it has sent and a long snapshot keeps. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining, or three where p_due_from is null; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked; after: p_after for the next chunk, null where this one was not filled, so that the next looks from the beginning again; deliveries: how many were added for outside channels; delivery_due_in: seconds to the next one that a channel may send, when nothing was picked.';
 
 -- Of earlier versions; dropped here, when nothing calls them any more.
 drop function if exists

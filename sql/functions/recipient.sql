@@ -37,6 +37,9 @@ begin
     elsif v_row ->> 'locale' !~ '^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$' then
       perform notify.refuse('NT001', 'locale', format('locale%s must be a language tag such as de or pt-BR', v_whose));
     end if;
+    if jsonb_typeof(v_row -> 'preferences') = 'object' then
+      perform notify.check_preferences(v_row -> 'preferences', v_whose);
+    end if;
     perform notify.check_size(v_row ->> 'id', v_row -> 'addresses', v_row -> 'preferences');
   end loop;
   -- All at once: each look at pg_timezone_names reads every file of the time zone database.

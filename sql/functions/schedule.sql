@@ -76,7 +76,32 @@ end
 $$;
 comment on function notify.distinct_ids(text[]) is 'The ids in their order; doubles are one, at their first place.';
 
-create or replace function notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[])
+create or replace function notify.check_options(p_options jsonb, p_at timestamptz, p_expires_at timestamptz) returns void
+language plpgsql immutable as $$
+declare
+  v_minutes jsonb := p_options -> 'spread_over';
+begin
+  if jsonb_typeof(p_options) <> 'object' or p_options - '{retry,spread_over,contents}'::text[] <> '{}' then
+    perform notify.refuse('NT001', 'options', 'options must be an object of retry, spread_over and contents');
+  end if;
+  perform notify.check_retry(nullif(p_options -> 'retry', 'null'));
+  if coalesce(v_minutes, 'null') <> 'null' and (jsonb_typeof(v_minutes) <> 'number'
+      or (v_minutes #>> '{}')::numeric not between 1 and 10080 or (v_minutes #>> '{}')::numeric % 1 <> 0) then
+    perform notify.refuse('NT001', 'spread_over', 'spread_over must be a whole number of minutes from 1 to 10080');
+  elsif p_expires_at <= p_at + make_interval(mins => (p_options ->> 'spread_over')::numeric::integer) then
+    perform notify.refuse('NT001', 'expires_at', 'expires_at must lie after the last notification of spread_over is due');
+  end if;
+  if coalesce(p_options -> 'contents', 'null') <> 'null' and (
+      jsonb_typeof(p_options -> 'contents' -> 'locales' -> (p_options #>> '{contents,default_locale}')) is distinct from 'object'
+      or octet_length((p_options -> 'contents')::text) > 4194304) then
+    perform notify.refuse('NT001', 'contents', 'contents must be an object of default_locale and locales, which has that one, of 4 MiB at most');
+  end if;
+end
+$$;
+comment on function notify.check_options(jsonb, timestamptz, timestamptz) is
+  'Refuses options of a schedule request that cannot be accepted, naming the field.';
+
+create or replace function notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[], p_options jsonb default null)
 returns table (of integer, recipient text, notification_id bigint, batch_id bigint, due_at timestamptz)
 language plpgsql set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
@@ -84,6 +109,7 @@ declare
   v_ids bigint[];
   v_priorities notify.priority[];
   v_times timestamptz[];
+  v_spread interval := make_interval(mins => (p_options ->> 'spread_over')::numeric::integer);
   v_stored bigint;
 begin
   -- Rows come back in the order in which they were inserted, here and below.
@@ -96,9 +122,15 @@ begin
     returning id, priority, scheduled_at
   )
   select array_agg(a.id), array_agg(a.priority), array_agg(a.scheduled_at) into v_ids, v_priorities, v_times from added a;
+  if p_options is not null then
+    insert into notify.batch_option (batch_id, retry, spread_over, contents)
+    values (v_ids[1], nullif(p_options -> 'retry', 'null'), v_spread, nullif(p_options -> 'contents', 'null'));
+  end if;
   return query
   insert into notify.notification (batch_id, recipient, priority, due_at)
-  select v_ids[g.of], g.recipient, v_priorities[g.of], v_times[g.of] from unnest(p_of, p_recipients) as g (of, recipient)
+  select v_ids[g.of], g.recipient, v_priorities[g.of],
+    case when v_spread is null then v_times[g.of] else v_times[g.of] + v_spread * ((g.place - 1)::double precision / cardinality(p_recipients)) end
+  from unnest(p_of, p_recipients) with ordinality as g (of, recipient, place)
   returning array_position(v_ids, batch_id), recipient, id, batch_id, due_at;
   get diagnostics v_stored = row_count;
   if v_stored < cardinality(p_recipients) then
@@ -109,12 +141,12 @@ begin
   end if;
 end
 $$;
-comment on function notify.store(notify.batch[], integer[], text[]) is
-  'The one place where batches and notifications are written: p_recipients[i] is to receive p_batches[p_of[i]]. All was checked, and the recipients are locked. Ids are given here, in that order. Returns a row for each; those without an id, of whom a trigger of the application wanted none, come last.';
+comment on function notify.store(notify.batch[], integer[], text[], jsonb) is
+  'The one place where batches and notifications are written: p_recipients[i] is to receive p_batches[p_of[i]]. p_options: those of the only batch. All was checked, and the recipients are locked. Ids are given here, in that order. Returns a row for each; those without an id, of whom a trigger of the application wanted none, come last.';
 
 create or replace function notify.accept(
   p_recipients text[], p_title text, p_message text, p_at timestamptz, p_type text, p_priority text, p_data jsonb,
-  p_channels text[], p_reference text, p_expires_at timestamptz, p_unknown text
+  p_channels text[], p_reference text, p_expires_at timestamptz, p_unknown text, p_options jsonb
 ) returns table (recipient text, notification_id bigint, batch_id bigint)
 -- The plans are the same for one recipient and for many, and planning them takes as long as running them for one.
 language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
@@ -128,6 +160,9 @@ declare
 begin
   perform notify.check_content(p_title, p_message, p_type, p_priority, p_data, p_channels, p_reference);
   perform notify.check_time(p_at, p_expires_at, v_now);
+  if p_options is not null then
+    perform notify.check_options(p_options, coalesce(p_at, v_now), p_expires_at);
+  end if;
   -- Locked as the foreign key would lock them anyway, so that one who is being deleted is waited for and then unknown.
   -- Sorted as the index is, so that it is walked once, from its beginning to its end.
   v_known := array(
@@ -156,17 +191,17 @@ begin
       return query
       select u.id, s.notification_id, s.batch_id from unnest(v_ids) with ordinality as u (id, place)
       left join notify.store(case when cardinality(v_known) > 0 then array[v_batch] end,
-        array_fill(1, array[cardinality(v_known)]), v_known) s on s.recipient = u.id
+        array_fill(1, array[cardinality(v_known)]), v_known, p_options) s on s.recipient = u.id
       order by u.place;
       return;
     end if;
   end if;
   return query
   select s.recipient, s.notification_id, s.batch_id
-  from notify.store(array[v_batch], array_fill(1, array[cardinality(v_ids)]), v_ids) s;
+  from notify.store(array[v_batch], array_fill(1, array[cardinality(v_ids)]), v_ids, p_options) s;
 end
 $$;
-comment on function notify.accept(text[], text, text, timestamptz, text, text, jsonb, text[], text, timestamptz, text) is
+comment on function notify.accept(text[], text, text, timestamptz, text, text, jsonb, text[], text, timestamptz, text, jsonb) is
   'Checks and stores one schedule request. Called by schedule(), which adds idempotency.';
 
 create or replace function notify.schedule(
@@ -181,7 +216,8 @@ create or replace function notify.schedule(
   idempotency_key text default null,
   reference text default null,
   expires_at timestamptz default null,
-  unknown_recipients text default 'skip'
+  unknown_recipients text default 'skip',
+  options jsonb default null
 ) returns table (recipient text, notification_id bigint, batch_id bigint, replayed boolean)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -207,17 +243,21 @@ begin
     return query
     select a.recipient, a.notification_id, a.batch_id, false
     from notify.accept(schedule.recipients, schedule.title, schedule.message, schedule.scheduled_at, schedule.type,
-      schedule.priority, schedule.data, schedule.channels, schedule.reference, schedule.expires_at, schedule.unknown_recipients) a;
+      schedule.priority, schedule.data, schedule.channels, schedule.reference, schedule.expires_at, schedule.unknown_recipients,
+      schedule.options) a;
     return;
   end if;
-  v_hash := sha256(convert_to(jsonb_build_array(schedule.recipients, schedule.title, schedule.message,
+  v_hash := sha256(convert_to((jsonb_build_array(schedule.recipients, schedule.title, schedule.message,
     extract(epoch from schedule.scheduled_at), schedule.type, schedule.priority, schedule.data, schedule.channels, schedule.reference,
-    extract(epoch from schedule.expires_at), schedule.unknown_recipients)::text, 'UTF8'));
+    extract(epoch from schedule.expires_at), schedule.unknown_recipients)
+    -- Without options as before there were any: a call may be repeated to a newer version.
+    || case when schedule.options is null then '[]' else jsonb_build_array(schedule.options) end)::text, 'UTF8'));
   v_answer := notify.idempotency_begin(v_owner, schedule.idempotency_key, v_hash);
   if v_answer is null then
     select coalesce(jsonb_agg(jsonb_build_array(a.recipient, a.notification_id, a.batch_id)), '[]') into v_answer
     from notify.accept(schedule.recipients, schedule.title, schedule.message, schedule.scheduled_at, schedule.type,
-      schedule.priority, schedule.data, schedule.channels, schedule.reference, schedule.expires_at, schedule.unknown_recipients) a;
+      schedule.priority, schedule.data, schedule.channels, schedule.reference, schedule.expires_at, schedule.unknown_recipients,
+      schedule.options) a;
     perform notify.idempotency_finish(v_owner, schedule.idempotency_key, v_hash, v_answer);
     return query select e ->> 0, (e ->> 1)::bigint, (e ->> 2)::bigint, false from jsonb_array_elements(v_answer) as e;
   else
@@ -225,5 +265,11 @@ begin
   end if;
 end
 $$;
-comment on function notify.schedule(text[], text, text, timestamptz, text, text, jsonb, text[], text, text, timestamptz, text) is
-  'Schedules one notification for each recipient, in the caller''s transaction. scheduled_at: null means now. Returns a row a recipient, in their order; notification_id is null where the recipient is unknown and was skipped. replayed: the answer of an earlier call under the same idempotency_key.';
+comment on function notify.schedule(text[], text, text, timestamptz, text, text, jsonb, text[], text, text, timestamptz, text, jsonb) is
+  'Schedules one notification for each recipient, in the caller''s transaction. scheduled_at: null means now. Returns a row a recipient, in their order; notification_id is null where the recipient is unknown and was skipped. options: retry (the policy of its deliveries), spread_over (minutes over which its notifications are spread). replayed: the answer of an earlier call under the same idempotency_key.';
+
+-- Of earlier versions; dropped here, when nothing calls them any more.
+drop function if exists
+  notify.store(notify.batch[], integer[], text[]),
+  notify.accept(text[], text, text, timestamptz, text, text, jsonb, text[], text, timestamptz, text),
+  notify.schedule(text[], text, text, timestamptz, text, text, jsonb, text[], text, text, timestamptz, text);

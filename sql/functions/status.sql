@@ -9,7 +9,9 @@ begin
     b.created_at, n.cancel_reason, n.failure_reason,
     array(
       select jsonb_build_object('id', d.id, 'channel', d.channel, 'status', d.status, 'due_at', d.due_at,
-        'attempts', d.attempts, 'sent_at', d.sent_at, 'error', d.error)
+        'attempts', d.attempts, 'sent_at', d.sent_at, 'error', d.error, 'code', d.code,
+        'history', (select coalesce(jsonb_agg(jsonb_build_object('number', a.number, 'started_at', a.started_at, 'finished_at', a.finished_at,
+          'outcome', a.outcome, 'code', a.code, 'detail', a.detail) order by a.number), '[]') from notify.attempt a where a.delivery_id = d.id))
       from notify.delivery d where d.notification_id = n.id order by d.id
     )
   from notify.notification n

@@ -67,22 +67,6 @@ $$;
 comment on function notify.delete_old(interval, integer) is
   'Retention: deletes up to p_max sent and as many failed notifications older than p_older_than. Streams keep their floor, unread its count. What another session has locked is left for the next time.';
 
-create or replace function notify.rescue_deliveries(p_max integer) returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  v_count integer;
-begin
-  update notify.delivery d set status = 'pending', lease_token = null, leased_until = null, due_at = notify.now()
-  where d.id = any (array(
-    select r.id from notify.delivery r where r.status = 'leased' and r.leased_until < notify.now()
-    order by r.leased_until limit p_max for update skip locked));
-  get diagnostics v_count = row_count;
-  return v_count;
-end
-$$;
-comment on function notify.rescue_deliveries(integer) is
-  'Makes up to p_max deliveries whose lease has run out pending again. Their old worker''s token no longer holds.';
-
 -- The search path is for the triggers of Procrastinate's tables.
 create or replace function notify.tidy(p_keep_answers interval, p_max integer, out answers integer, out wakeups integer, out jobs integer)
 language plpgsql security definer set search_path = notify_jobs, pg_catalog, pg_temp as $$
@@ -97,7 +81,7 @@ begin
   get diagnostics wakeups = row_count;
   delete from notify_jobs.procrastinate_jobs j where j.id = any (array(
     select o.id from notify_jobs.procrastinate_jobs o
-    where (o.queue_name = 'notify_dispatch' and o.task_name = 'notify.dispatch'
+    where (o.queue_name = 'notify_dispatch' and o.task_name in ('notify.dispatch', 'notify.deliver')
         and (o.args ->> 'second')::timestamptz < notify.now() - interval '1 minute')
       -- A worker that died is deleted by the others, and leaves what it was doing.
       or (o.queue_name = 'notify_tasks' and o.status = 'doing' and o.worker_id is null)
@@ -106,4 +90,4 @@ begin
 end
 $$;
 comment on function notify.tidy(interval, integer) is
-  'Deletes old idempotency answers, wakeups that nobody answered, and dispatch jobs whose second is over by a minute, also those stuck in doing, and other jobs of ours that a dead worker left in doing.';
+  'Deletes old idempotency answers, wakeups that nobody answered, and dispatch and deliver jobs whose second is over by a minute, also those stuck in doing, and other jobs of ours that a dead worker left in doing.';

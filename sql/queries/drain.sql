@@ -1,4 +1,5 @@
-select picked, sent, sending, expired, busy, crowded, left_due, due_from, looked_at, next_due_in, after
+select picked, sent, sending, expired, busy, crowded, left_due, due_from, looked_at, next_due_in, after,
+  deliveries, delivery_due_in
 from notify.drain(
   p_max => %(max_rows)s::integer,
   p_due_from => %(due_from)s::timestamptz,

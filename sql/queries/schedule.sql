@@ -12,5 +12,6 @@ from notify.schedule(
   idempotency_key => %(idempotency_key)s::text,
   reference => %(reference)s::text,
   expires_at => %(expires_at)s::timestamptz,
-  unknown_recipients => %(unknown_recipients)s::text
+  unknown_recipients => %(unknown_recipients)s::text,
+  options => %(options)s::jsonb
 ) as s

@@ -7,12 +7,15 @@ A map, to be read from top to bottom:
   gateway/        websockets: signals come in, frames go out, holes are filled from rows
   worker.py       ticker, sweep and jobs, supervised
   jobs.py         the Procrastinate app and its tasks
+  outside.py      the couriers of a worker, and what wakes them; courier.py sends on one channel,
+                  delivery.py leases and records, retry.py says when to try again
+  channels/       protocol.py, and one module a channel
   upkeep.py       sweep, rescue, retention
   dispatch.py     the ticker, and draining until nothing is left
   drain.py        one chunk; faults.py: what to do when one fails
   scheduler.py    the Python client; arguments.py and inputs.py check what it is given,
                   link.py is its own connection, joined.py and unwrap.py the caller's
-  calls.py        every call of an application, as data
+  calls.py        every call of an application, as data; control.py: those of operators
   access.py       API keys and recipient tokens; gatekeeper.py checks them
   postgres/       connections, statements from sql/, migrations, the embedded server
   environment.py  reads and shows the settings, whose struct is config.py

@@ -125,3 +125,8 @@ async def token_key(settings: Settings, connection: AsyncConnection[Any]) -> str
     if settings.token_secret is not None:
         return settings.token_secret
     return await one(connection, "get_token_key", str)
+
+
+async def get_unsubscribe_key(connection: AsyncConnection[Any]) -> str:
+    """The key that signs links to unsubscribe, which all processes share through the database."""
+    return await one(connection, "get_unsubscribe_key", str)

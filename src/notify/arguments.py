@@ -12,10 +12,12 @@ import msgspec
 from notify import calls
 from notify import cursor as cursors
 from notify.calls import Call, Changed, Upserted
+from notify.channels.addresses import check_addresses
 from notify.errors import InvalidValue, NotFound
 from notify.inputs import (
     MOST_ID,
     as_id,
+    as_integer,
     as_limit,
     as_minutes,
     as_object,
@@ -43,6 +45,10 @@ class ScheduleOptions(TypedDict, total=False):
     """A repeated call with the same one returns the first one's ids."""
     unknown_recipients: UnknownPolicy | None
     """skip, create or reject; by default what NOTIFY_UNKNOWN_RECIPIENTS says, or skip."""
+    retry: Mapping[str, Any] | None
+    """How failures of its deliveries are dealt with: delays and max_age in seconds, jitter, final (error codes)."""
+    spread_over: int | None
+    """Minutes over which its notifications are spread from `scheduled_at` on, up to a week."""
 
 
 class RecipientFields(TypedDict, total=False):
@@ -53,9 +59,9 @@ class RecipientFields(TypedDict, total=False):
     locale: str | None
     """A BCP 47 tag."""
     addresses: Mapping[str, Any] | None
-    """By channel."""
+    """By channel: a text, or an object."""
     preferences: Mapping[str, Any] | None
-    """As the application defines them."""
+    """opt_out and quiet_hours are kept to on outside channels; all else is the application's own."""
 
 
 def schedule(
@@ -73,6 +79,8 @@ def schedule(
     expires_at: datetime | None = None,
     idempotency_key: str | None = None,
     unknown_recipients: UnknownPolicy | None = None,
+    retry: Mapping[str, Any] | None = None,
+    spread_over: int | None = None,
 ) -> Call[Accepted, list[Accepted]]:
     """Of schedule_notification's arguments and ScheduleOptions. Raises InvalidValue naming the field."""
     policy = default_policy if unknown_recipients is None else unknown_recipients
@@ -89,6 +97,7 @@ def schedule(
         reference=_optional_text("reference", reference),
         expires_at=as_time("expires_at", expires_at),
         unknown_recipients=as_text("unknown_recipients", policy),
+        options=_options(retry, spread_over),
     )
 
 
@@ -141,6 +150,7 @@ def upsert(
     for field, value in (("addresses", addresses), ("preferences", preferences)):
         if value is not None:
             row[field] = msgspec.Raw(as_object(field, value))
+    check_addresses("addresses.", addresses or {})
     return calls.upsert_recipients([row], replace=False)
 
 
@@ -181,6 +191,16 @@ def _position(cursor: str) -> tuple[datetime, int]:
     if at.tzinfo is not UTC or not 1 <= id <= MOST_ID:
         raise refusal
     return at, id
+
+
+def _options(retry: Mapping[str, Any] | None, spread_over: int | None) -> str | None:
+    """What few requests have, as JSON; None: none of it."""
+    given: dict[str, Any] = {}
+    if retry is not None:
+        given["retry"] = msgspec.Raw(as_object("retry", retry))
+    if spread_over is not None:
+        given["spread_over"] = as_integer("spread_over", spread_over)
+    return msgspec.json.encode(given).decode() if given else None
 
 
 def _optional_text(field: str, value: str | None) -> str | None:

@@ -68,78 +68,81 @@ def schedule(
     expires_at: datetime | None = None,
     unknown_recipients: UnknownPolicy | str = "skip",
     past_is_now: bool = False,
-    options: Mapping[str, Any] | None = None,
+    options: str | None = None,
 ) -> Call[Accepted, list[Accepted]]:
     """Store a batch and a notification a recipient; a row a recipient, in their order, doubles once.
 
-    `scheduled_at` None means now, and so does a past one with `past_is_now`. `data` is the JSON text of an object.
-    `options` is what few batches have: `contents`, all locales of what a template made of it.
+    `scheduled_at` None means now, and so does a past one with `past_is_now`. `data` is the JSON text of an
+    object, and so are `options`: see the comment of notify.schedule().
     """
-    parameters: dict[str, Any] = {
-        "recipients": list(recipients),
-        "title": title,
-        "message": message,
-        "scheduled_at": scheduled_at,
-        "type": type,
-        "priority": priority,
-        "data": data,
-        "channels": list(channels),
-        "idempotency_key": idempotency_key,
-        "reference": reference,
-        "expires_at": expires_at,
-        "unknown_recipients": unknown_recipients,
-        "past_is_now": past_is_now,
-    }
-    if options is not None:
-        parameters["options"] = msgspec.json.encode(options).decode()
-    return Call("schedule", Accepted, parameters, _all)
+    return Call(
+        "schedule",
+        Accepted,
+        {
+            "recipients": list(recipients),
+            "title": title,
+            "message": message,
+            "scheduled_at": scheduled_at,
+            "type": type,
+            "priority": priority,
+            "data": data,
+            "channels": list(channels),
+            "idempotency_key": idempotency_key,
+            "reference": reference,
+            "expires_at": expires_at,
+            "unknown_recipients": unknown_recipients,
+            "past_is_now": past_is_now,
+            "options": options,
+        },
+        every,
+    )
 
 
 def cancel(id: int) -> Call[Changed, Changed]:
     """Cancel a pending notification."""
-    return Call("cancel", Changed, {"id": id}, _first)
+    return Call("cancel", Changed, {"id": id}, first)
 
 
 def reschedule(id: int, scheduled_at: datetime) -> Call[Changed, Changed]:
     """Move a pending notification to another time."""
-    return Call("reschedule", Changed, {"id": id, "scheduled_at": scheduled_at}, _first)
+    return Call("reschedule", Changed, {"id": id, "scheduled_at": scheduled_at}, first)
 
 
 def retry(id: int, delay_minutes: float = 10) -> Call[Changed, Changed]:
     """Make a failed or overdue notification pending again, due in `delay_minutes`."""
-    return Call("retry", Changed, {"id": id, "delay_minutes": delay_minutes}, _first)
+    return Call("retry", Changed, {"id": id, "delay_minutes": delay_minutes}, first)
 
 
 def send(id: int, *, wait: bool) -> Call[Changed, Changed]:
     """Send a pending notification now; without `wait` it is only made due, and goes out after the commit."""
-    return Call("send", Changed, {"id": id, "wait": wait}, _first)
+    return Call("send", Changed, {"id": id, "wait": wait}, first)
 
 
 def cancel_reference(reference: str) -> Call[int, int]:
     """Cancel all that is pending under a reference; how many."""
-    return Call("cancel_reference", int, {"reference": reference}, _first)
+    return Call("cancel_reference", int, {"reference": reference}, first)
 
 
 def cancel_batch(id: int) -> Call[int, int]:
     """Cancel all that is pending of a batch; how many."""
-    return Call("cancel_batch", int, {"id": id}, _first)
+    return Call("cancel_batch", int, {"id": id}, first)
 
 
 def upsert_recipients(rows: Sequence[Mapping[str, Any]], *, replace: bool) -> Call[Upserted, list[Upserted]]:
     """Register or update recipients: id, time_zone, locale, addresses, preferences. `replace` drops what a row
     does not give; else it stays."""
     text = msgspec.json.encode(list(rows)).decode()
-    return Call("upsert_recipients", Upserted, {"rows": text, "replace": replace}, _all)
+    return Call("upsert_recipients", Upserted, {"rows": text, "replace": replace}, every)
 
 
 def delete_recipient(id: str) -> Call[bool, bool]:
     """Delete a recipient with the whole stream; whether there was one."""
-    return Call("delete_recipient", bool, {"id": id}, _first)
+    return Call("delete_recipient", bool, {"id": id}, first)
 
 
 def schedule_status(id: int) -> Call[ScheduleStatus, ScheduleStatus | None]:
     """Where a notification stands; None if there is no such one."""
-    return Call("schedule_status", ScheduleStatus, {"id": id}, _first_or_none)
+    return Call("schedule_status", ScheduleStatus, {"id": id}, first_or_none)
 
 
 def pending_notifications(
@@ -147,16 +150,19 @@ def pending_notifications(
 ) -> Call[Notification, list[Notification]]:
     """Pending notifications, the next due first; `after` is the (scheduled_at, id) of the last one seen."""
     due_at, id = after if after is not None else (None, None)
-    return Call("pending_notifications", Notification, {"limit": limit, "due_at": due_at, "id": id}, _all)
+    return Call("pending_notifications", Notification, {"limit": limit, "due_at": due_at, "id": id}, every)
 
 
-def _all(rows: list[Row]) -> list[Row]:
+def every(rows: list[Row]) -> list[Row]:
+    """All rows."""
     return rows
 
 
-def _first(rows: list[Row]) -> Row:
+def first(rows: list[Row]) -> Row:
+    """The only row."""
     return rows[0]
 
 
-def _first_or_none(rows: list[Row]) -> Row | None:
+def first_or_none(rows: list[Row]) -> Row | None:
+    """The only row, or None where there is none."""
     return rows[0] if rows else None

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 PREFIX = "NOTIFY_"
-SECRETS = frozenset({"database_url", "api_key", "token_secret", "smtp_url", "webhook_secret"})
+SECRETS = frozenset({"database_url", "api_key", "token_secret", "smtp_url", "webhook_secret", "redirect_apprise"})
 """The settings that may lie in a file, which `NOTIFY_<NAME>_FILE` names, and are never shown."""
 
 
@@ -132,19 +132,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     smtp_connections: Annotated[int, Meta(ge=1, le=100, description="connections to the mail server")] = 4
     webhook_secret: Annotated[
         str | None,
-        Meta(description="whsec_… that signs webhooks whose address has none; two, with a space, while one is replaced"),
+        Meta(
+            description="whsec_… that signs webhooks whose address has none; two, with a space, while one is replaced"
+        ),
     ] = None
     webhook_concurrency: Annotated[int, Meta(ge=1, le=1_000, description="webhook calls under way at once")] = 64
     outside_allow: Annotated[
         str,
-        Meta(description="comma-separated networks, as 10.1.0.0/16, that webhooks and Apprise may reach though private"),
+        Meta(
+            description="comma-separated networks, as 10.1.0.0/16, that webhooks and Apprise may reach though private"
+        ),
     ] = ""
     apprise_channels: Annotated[
         str, Meta(description="comma-separated names of channels that Apprise serves, as apprise,sms; empty: none")
     ] = "apprise"
     apprise_schemes: Annotated[
         str, Meta(description="comma-separated schemes of Apprise URLs that are allowed, as slack,tgram,ntfys")
-    ] = "discord,gchat,mailgun,msteams,ntfys,pbul,pover,sendgrid,signals,slack,sns,tgram,twilio,vonage,whatsapp"
+    ] = "discord,gchat,mailgun,ntfys,pbul,pover,sendgrid,signals,slack,sns,tgram,twilio,vonage,whatsapp,workflows"
     redirect_email: Annotated[
         str | None, Meta(description="staging: the one address that all mail goes to; unset: to the recipients")
     ] = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,9 +44,11 @@ async def drain_all(
     *,
     max_rows: int,
     due_from: datetime | None = None,
+    outgoing: Callable[[float], None] = lambda _: None,
 ) -> Pass:
     """Send chunk after chunk until nothing due is left that can be sent now.
 
+    `outgoing` is told in how many seconds a delivery on an outside channel is due, chunk by chunk; infinity: in none.
     A chunk that fails is halved down to the rows at fault. Raises psycopg.Error for what is no row's fault: a lost
     connection, say.
     """
@@ -76,6 +79,7 @@ async def drain_all(
             after = []
             continue
         total.add(drained)
+        outgoing(drained.outgoing_in)
         if drained.sent or drained.sending:
             quarantine.others_went()
         due_from = drained.due_from
@@ -98,8 +102,10 @@ def _next_mark(mark: datetime | None, done: Pass) -> datetime | None:
 class Ticker:
     """One of the two alarm clocks: drains, reads the next due instant, sleeps until then, tick_seconds at most."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, outgoing: Callable[[float], None] = lambda _: None) -> None:
+        """`outgoing`: see drain_all()."""
         self._settings = settings
+        self._outgoing = outgoing
         self._woken = asyncio.Event()
         self.quarantine = Quarantine()
         self._alive_until = 0.0
@@ -128,7 +134,13 @@ class Ticker:
         while True:
             # A chunk may take a while, and the ticker is not dead meanwhile; one that takes longer hangs.
             self._alive_until = time.monotonic() + _CHUNK_SECONDS
-            done = await drain_all(connection, self.quarantine, max_rows=self._settings.drain_chunk, due_from=mark)
+            done = await drain_all(
+                connection,
+                self.quarantine,
+                max_rows=self._settings.drain_chunk,
+                due_from=mark,
+                outgoing=self._outgoing,
+            )
             mark = _next_mark(mark, done)
             self._alive_until = time.monotonic() + 1.0 + 2 * self._settings.tick_seconds
             pause = _FIRST_PAUSE if done.moved or self._woken.is_set() else pause * 2

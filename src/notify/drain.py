@@ -6,6 +6,7 @@ faults.py's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -38,6 +39,15 @@ class Drained(msgspec.Struct, frozen=True):
     looked_at: datetime
     next_due_in: float | None
     after: list[int] | None
+    deliveries: int
+    delivery_due_in: float | None
+
+    @property
+    def outgoing_in(self) -> float:
+        """In how many seconds a delivery on an outside channel is due, as far as this chunk knows."""
+        if self.deliveries:
+            return 0.0
+        return math.inf if self.delivery_due_in is None else self.delivery_due_in
 
 
 class Pass(msgspec.Struct):

@@ -102,15 +102,18 @@ class NotFound(NotifyError, LookupError):
 
 
 class WrongStatus(NotifyError):
-    """The notification's status forbids this. `notification_status` tells which it is."""
+    """The status of a notification, or of a delivery, forbids this. One of the two tells which it is."""
 
     status = 409
     slug = "wrong-status"
     title = "Status forbids this"
 
-    def __init__(self, message: str, *, notification_status: str) -> None:
+    def __init__(
+        self, message: str, *, notification_status: str | None = None, delivery_status: str | None = None
+    ) -> None:
         super().__init__(message)
         self.notification_status = notification_status
+        self.delivery_status = delivery_status
 
 
 class IdempotencyInFlight(NotifyError):

@@ -15,7 +15,16 @@ from collections import OrderedDict
 import msgspec
 import structlog
 
-from notify.access import SCOPES, Principal, find_api_key, is_well_formed, key_hash, read_token, token_key
+from notify.access import (
+    SCOPES,
+    Principal,
+    find_api_key,
+    get_unsubscribe_key,
+    is_well_formed,
+    key_hash,
+    read_token,
+    token_key,
+)
 from notify.config import Settings
 from notify.errors import Busy, TooManyRequests, Unauthenticated
 from notify.places import Places
@@ -47,6 +56,7 @@ class Gatekeeper:
         self._settings = settings
         self._pool = pool
         self._token_key: str | None = None
+        self._unsubscribe_key: str | None = None
         self._fixed = key_hash(settings.api_key) if settings.api_key else None
         # Those that held when they were last looked up, and the others.
         self._held: OrderedDict[bytes, _Found] = OrderedDict()
@@ -64,6 +74,13 @@ class Gatekeeper:
             found = await token_key(self._settings, connection)
         self._token_key = found
         return found
+
+    async def unsubscribe_key(self) -> str:
+        """The key that signs links to unsubscribe."""
+        if self._unsubscribe_key is None:
+            async with self._pool.connection() as connection:
+                self._unsubscribe_key = await get_unsubscribe_key(connection)
+        return self._unsubscribe_key
 
     async def admit(self, credential: str, address: str = "") -> Principal:
         """The principal of an API key or a recipient token, shown by a peer of this address.

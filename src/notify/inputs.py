@@ -130,6 +130,13 @@ def as_object(field: str, value: Any) -> str:
     return text
 
 
+def as_integer(field: str, value: Any) -> int:
+    """A whole number; how large it may be the SQL functions say."""
+    if isinstance(value, bool) or not isinstance(value, int) or not -MOST_ID <= value <= MOST_ID:
+        raise InvalidValue(f"{field} must be a whole number", field=field)
+    return value
+
+
 def as_limit(value: Any) -> int:
     """How many a page may have."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_PER_PAGE:

@@ -22,6 +22,7 @@ from notify.config import Settings
 from notify.dispatch import Ticker
 from notify.errors import InvalidValue
 from notify.faults import Quarantine
+from notify.outside import Outside
 from notify.postgres.bounded import AsyncBoundedConnection
 from notify.postgres.pool import Pool, configure, connect, conninfo, resilience
 from notify.upkeep import Statistics
@@ -59,10 +60,11 @@ TASKS: Mapping[str, Task] = {
 class Runtime:
     """What tasks need of the process they run in."""
 
-    def __init__(self, settings: Settings, pool: Pool, ticker: Ticker) -> None:
+    def __init__(self, settings: Settings, pool: Pool, ticker: Ticker, outside: Outside) -> None:
         self.settings = settings
         self.pool = pool
         self.ticker = ticker
+        self.outside = outside
         self.swept_at = -math.inf
         self._sweeping = asyncio.Lock()
 
@@ -78,7 +80,10 @@ class Runtime:
     async def run(self, task: str, *, often: bool = False) -> Statistics:
         """Run one of TASKS on a connection of the pool, and log what it did; nothing is no event if it runs often."""
         async with self.pool.connection() as connection:
-            return await _run(connection, self.settings, task, {}, self.ticker.quarantine, often=often)
+            done = await _run(connection, self.settings, task, {}, self.ticker.quarantine, often=often)
+        if TASKS[task].drains:
+            self.outside.wake()
+        return done
 
 
 async def run_task(settings: Settings, task: str, /, **arguments: Any) -> Statistics:
@@ -155,6 +160,11 @@ def _add_dispatch(app: App) -> None:
             runtime.ticker.wake()
             return
         await runtime.run("dispatch", often=True)
+
+    @app.task(name="notify.deliver", queue=DISPATCH_QUEUE, pass_context=True)
+    async def deliver(context: JobContext, second: str) -> None:
+        """A delivery on an outside channel is due at `second`. Holds no slot: wakes the couriers."""
+        _runtime(context).outside.wake()
 
 
 def _add_periodic(app: App, settings: Settings) -> None:

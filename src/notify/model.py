@@ -7,9 +7,10 @@ here is refused at the edge.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 Status = Literal["pending", "sending", "sent", "cancelled", "failed"]
 Priority = Literal["low", "normal", "high", "urgent"]
@@ -38,6 +39,17 @@ class Accepted(msgspec.Struct, frozen=True):
     replayed: bool
 
 
+class Attempt(msgspec.Struct, frozen=True):
+    """One try of a delivery, and what came of it. Of a worker that was lost, `finished_at` is when that was found."""
+
+    number: int
+    started_at: datetime
+    finished_at: datetime
+    outcome: Literal["sent", "retry", "failed"]
+    code: str | None
+    detail: str | None
+
+
 class Delivery(msgspec.Struct, frozen=True):
     """One notification on one outside channel."""
 
@@ -48,6 +60,69 @@ class Delivery(msgspec.Struct, frozen=True):
     attempts: int
     sent_at: datetime | None
     error: str | None
+    code: str | None
+    history: list[Attempt]
+
+
+class ListedDelivery(msgspec.Struct, frozen=True):
+    """A delivery as operators see it, with whose it is."""
+
+    id: int
+    notification_id: int
+    batch_id: int
+    recipient: str
+    channel: str
+    status: DeliveryStatus
+    due_at: datetime
+    attempts: int
+    sent_at: datetime | None
+    failed_at: datetime | None
+    code: str | None
+    error: str | None
+    held: str | None
+
+
+class ShownDelivery(ListedDelivery, frozen=True):
+    """One delivery with all its attempts."""
+
+    history: list[Attempt]
+
+
+class DeliveryCount(msgspec.Struct, frozen=True):
+    """How many deliveries of a channel have this status and this error code."""
+
+    channel: str
+    status: DeliveryStatus
+    code: str | None
+    deliveries: Annotated[int, Meta(description="How many there are.")]
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """How many failed deliveries were made due again, and whether there may be others to replay."""
+
+    replayed: int
+    more: bool
+
+
+class ChannelState(msgspec.Struct, frozen=True):
+    """A channel, and whether it is used: paused by somebody, or resting after outages."""
+
+    name: str
+    description: str
+    state: Literal["open", "paused", "resting"]
+    paused_at: datetime | None
+    rests_until: datetime | None
+    rate: float | None
+    retry: dict[str, Any] | None
+
+
+class TypeState(msgspec.Struct, frozen=True):
+    """A type of notification, and what was said about it."""
+
+    name: str
+    required: bool
+    paused_at: datetime | None
+    retry: dict[str, Any] | None
 
 
 class ScheduleStatus(Readable, msgspec.Struct, frozen=True):

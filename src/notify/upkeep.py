@@ -12,6 +12,7 @@ import msgspec
 from psycopg import AsyncConnection
 
 from notify.config import Settings
+from notify.delivery import plan_deliveries, release_held
 from notify.dispatch import drain_all
 from notify.drain import Pass
 from notify.errors import InvalidValue
@@ -51,14 +52,19 @@ async def dispatch(
 async def sweep(
     connection: AsyncConnection[Any], settings: Settings, quarantine: Quarantine | None = None
 ) -> Statistics:
-    """Send what is overdue, from the beginning and not from a low-water mark; plan the coming minute's dispatch
-    jobs; delete what nobody needs any more. `quarantine` is that of the process' ticker."""
+    """Send what is overdue, from the beginning and not from a low-water mark; plan the coming minute's jobs; take back
+    deliveries whose worker is gone, and let go what a paused type held; delete what nobody needs any more.
+    `quarantine` is that of the process' ticker."""
     drained = await drain_all(connection, quarantine or Quarantine(), max_rows=settings.drain_chunk)
-    planned = await plan(connection)
+    planned = await plan(connection) + await plan_deliveries(connection)
+    rescued = await rescue_deliveries(connection, max_rows=_BATCH)
+    released = await release_held(connection, max_rows=10 * _BATCH)
     tidied = await tidy(connection, keep_hours=settings.idempotency_hours, max_rows=10 * _BATCH)
     return {
         **_drained(drained),
         "planned": planned,
+        "rescued": rescued,
+        "released": released,
         "answers_deleted": tidied.answers,
         "wakeups_deleted": tidied.wakeups,
         "jobs_deleted": tidied.jobs,

@@ -11,9 +11,13 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from notify.channels.protocol import Channel, Message
+from notify.channels.unsubscribe import new_token, url_of
 from notify.config import Settings
+from notify.delivery import Identity
 from notify.dispatch import Ticker
 from notify.jobs import DISPATCH_QUEUE, TASKS_QUEUE, Runtime, make_app
+from notify.outside import Outside
 from notify.postgres.connection import here
 from notify.postgres.pool import open_pool
 from notify.supervise import supervise
@@ -31,7 +35,8 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._ticker = Ticker(settings)
+        self._outside = Outside(settings, self._make_channels)
+        self._ticker = Ticker(settings, self._outside.expect)
 
     @property
     def healthy(self) -> bool:
@@ -43,7 +48,7 @@ class Worker:
         # By this name, of which a worker always has a session, notify doctor counts workers.
         settings = msgspec.structs.replace(self._settings, pool_min=max(1, self._settings.pool_min))
         pool = await open_pool(settings, name=f"worker {here()}:{os.getpid()}", wait=False)
-        runtime = Runtime(self._settings, pool, self._ticker)
+        runtime = Runtime(self._settings, pool, self._ticker, self._outside)
         try:
             async with asyncio.TaskGroup() as group:
                 for name, run in self._duties(runtime):
@@ -52,12 +57,27 @@ class Worker:
             await pool.close(timeout=1)
 
     def _duties(self, runtime: Runtime) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
-        duties: list[tuple[str, Callable[[], Awaitable[None]]]] = [("presence", lambda: self._show(runtime))]
+        duties: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("presence", lambda: self._show(runtime)),
+            ("outside", lambda: self._outside.run(runtime.pool)),
+        ]
         if self._settings.ticker_enabled:
             duties += [("ticker", self._ticker.run), ("sweep", lambda: self._sweep(runtime))]
         if self._settings.jobs_enabled:
             duties.append(("jobs", lambda: self._work(runtime)))
         return duties
+
+    def _make_channels(self, identity: Identity) -> list[Channel]:
+        # Only here: what sends is large, and the API does without.
+        from notify.channels import registry  # noqa: PLC0415
+
+        def unsubscribe_url(message: Message) -> str | None:
+            if self._settings.public_url is None or message.required:
+                return None
+            token = new_token(identity.unsubscribe_key, message.recipient, "email", message.type)
+            return url_of(self._settings.public_url, token)
+
+        return registry.build(self._settings, unsubscribe_url)
 
     async def _show(self, runtime: Runtime) -> None:
         """Use a session now and then, so that one that hangs can be told from one that others leave without tasks."""

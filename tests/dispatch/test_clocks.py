@@ -17,6 +17,7 @@ from notify import worker
 from notify.config import Settings
 from notify.dispatch import Ticker
 from notify.jobs import Runtime
+from notify.outside import Outside
 from notify.postgres.pool import open_pool
 
 JOBS = "select count(*) from notify_jobs.procrastinate_jobs where task_name = 'notify.dispatch'"
@@ -135,7 +136,7 @@ async def test_both_together_send_once(db: Db, settings: Settings) -> None:
 async def _runtime(settings: Settings) -> AsyncIterator[Runtime]:
     pool = await open_pool(settings, name="test")
     try:
-        yield Runtime(settings, pool, Ticker(settings))
+        yield Runtime(settings, pool, Ticker(settings), Outside(settings, lambda _: []))
     finally:
         await pool.close()
 

@@ -18,6 +18,7 @@ from notify.config import Settings
 from notify.dispatch import Ticker
 from notify.errors import InvalidValue
 from notify.jobs import TASKS, Runtime, make_app, run_task
+from notify.outside import Outside
 from notify.postgres.pool import open_pool
 
 SWEEP = {
@@ -26,6 +27,8 @@ SWEEP = {
     "expired": 0,
     "parked": 0,
     "planned": 0,
+    "rescued": 0,
+    "released": 0,
     "answers_deleted": 0,
     "wakeups_deleted": 0,
     "jobs_deleted": 0,
@@ -199,7 +202,7 @@ async def _registered(settings: Settings) -> AsyncIterator[tuple[App, JobContext
     app = make_app(settings)
     pool = await open_pool(settings, name="test")
     job = Job(id=1, queue="notify_tasks", lock=None, queueing_lock=None, task_name="test")
-    runtime = Runtime(settings, pool, Ticker(settings))
+    runtime = Runtime(settings, pool, Ticker(settings), Outside(settings, lambda _: []))
     try:
         yield (
             app,

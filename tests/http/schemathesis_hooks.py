@@ -15,6 +15,7 @@ _TIMES = st.integers(1, 4 * 365 * 24).map(
 )
 _IDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=32)
 _CURSOR_BY_ID = "WyJpZCIsN10"
+_CURSOR_OF_DELIVERIES = "WyJkZWxpdmVyeSIsN10"
 _CURSOR_BY_DUE = "WyJkdWUiLCIyMDI3LTAxLTAxVDAwOjAwOjAwWiIsN10"
 _CURSOR_BY_NAME = "WyJuYW1lIiwiYSJd"
 
@@ -38,6 +39,8 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
     case.body = _without_whole_floats(case.body)
     if isinstance(case.body, dict):
         _mend_times(case.body)
+        if case.operation.label == "POST /api/deliveries/replay" and case.body.get("all", False) is False:
+            case.body["all"] = True  # needed where all filters are left out
         if case.body.get("unknown_recipients") == "reject":  # refuses what the schema cannot know to be unknown
             case.body["unknown_recipients"] = "create"
         if case.meta is None or case.meta.generation.mode.is_positive:
@@ -50,6 +53,8 @@ def _mend_query(path: str, query: dict[str, Any]) -> None:
         query.setdefault("recipient", "ada")
     elif path == "/api/templates" and query.get("cursor") == _CURSOR_BY_ID:
         query["cursor"] = _CURSOR_BY_NAME
+    elif path == "/api/deliveries" and query.get("cursor") == _CURSOR_BY_ID:
+        query["cursor"] = _CURSOR_OF_DELIVERIES
     elif query.get("status") == "pending" and query.get("cursor") == _CURSOR_BY_ID:
         query["cursor"] = _CURSOR_BY_DUE
 

@@ -57,7 +57,15 @@ BAD: list[Any] = [
     ("recipients[0].preferences", [{"id": 1, "preferences": nested(65)}], "limit-exceeded", "64"),
     ("time_zone", [{"id": 1, "time_zone": "Europe/Atlantis"}], "invalid-value", "IANA"),
     ("locale", [{"id": 1, "locale": "not a locale"}], "invalid-value", "language tag"),
-    ("addresses", [{"id": 1, "addresses": {"email": "x" * 16_384}}], "limit-exceeded", "16384"),
+    ("addresses", [{"id": 1, "addresses": {"sms": "x" * 16_384}}], "limit-exceeded", "16384"),
+    ("recipients[0].addresses.email", [{"id": 1, "addresses": {"email": "nobody"}}], "invalid-value", "ada@example.org"),
+    ("recipients[0].addresses.email", [{"id": 1, "addresses": {"email": {"mail": "a@b.c"}}}], "invalid-value", "address"),
+    ("recipients[0].email", [{"id": 1, "email": "a..b@example.org"}], "invalid-value", "ada@example.org"),
+    ("recipients[0].addresses.webhook", [{"id": 1, "addresses": {"webhook": "ftp://x"}}], "invalid-value", "http"),
+    ("recipients[1].addresses.apprise", [1, {"id": 2, "addresses": {"apprise": "slack"}}], "invalid-value", "URL"),
+    ("preferences.opt_out", [{"id": 1, "preferences": {"opt_out": [{}]}}], "invalid-value", "at most 200"),
+    ("preferences.opt_out", [{"id": 1, "preferences": {"opt_out": [{"channel": "inbox"}]}}], "invalid-value", "inbox"),
+    ("preferences.quiet_hours", [{"id": 1, "preferences": {"quiet_hours": {"from": "22:00"}}}], "invalid-value", "22:00"),
     ("recipients[0].addresses[...]", [{"id": 1, "addresses": {"email": 7}}], "invalid-value", "text or an object"),
     # content
     ("title", "", "invalid-value", "empty"),
@@ -87,6 +95,22 @@ BAD: list[Any] = [
     ("if_past", "maybe", "invalid-value", "reject, send"),
     ("unknown_recipients", "maybe", "invalid-value", "skip, create, reject"),
     ("unknown_recipients", "reject", "unknown-recipients", "not known"),
+    ("retry", [], "invalid-value", "object"),
+    ("retry.pause", {"pause": 1}, "invalid-value", "not known"),
+    ("retry.delays", {"delays": [1] * 21}, "limit-exceeded", "20"),
+    ("retry.delays", {"delays": 60}, "invalid-value", "array"),
+    ("retry.delays[1]", {"delays": [0, -1]}, "invalid-value", "0"),
+    ("retry.delays[0]", {"delays": [604_801]}, "invalid-value", "604800"),
+    ("retry.delays[0]", {"delays": [None]}, "invalid-value", "null"),
+    ("retry.jitter", {"jitter": 1.1}, "invalid-value", "1"),
+    ("retry.jitter", {"jitter": None}, "invalid-value", "null"),
+    ("retry.max_age", {"max_age": 0}, "invalid-value", "1"),
+    ("retry.final[0]", {"final": ["HTTP 404"]}, "invalid-value", "form"),
+    ("retry.final", {"final": ["x"] * 51}, "limit-exceeded", "50"),
+    ("spread_over", 0, "invalid-value", "1"),
+    ("spread_over", 10_081, "invalid-value", "10080"),
+    ("spread_over", 1.5, "invalid-value", "float"),
+    ("spread_over", "5", "invalid-value", "str"),
     # data
     ("data", [], "invalid-value", "object"),
     ("data", None, "invalid-value", "object"),
@@ -109,7 +133,7 @@ BAD: list[Any] = [
 async def test_refused_with_field_and_reason(api: httpx.AsyncClient, people: list[str], db: Db) -> None:
     for field, wrong, slug, reason in BAD:
         name = field.partition("[")[0].partition(".")[0]
-        name = "recipients" if name in ("time_zone", "locale", "addresses") else name
+        name = "recipients" if name in ("time_zone", "locale", "addresses", "preferences") else name
         body = request(**{"recipients": ["x"], name: wrong})
         problem = assert_problem(await api.post(_PATH, content=json.dumps(body), headers=_JSON), 400, slug)
         assert reason in problem["detail"], (field, wrong)

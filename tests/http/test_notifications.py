@@ -202,6 +202,7 @@ async def test_batch(api: httpx.AsyncClient, people: list[str]) -> None:
         "created_at": batch["created_at"],
         "count": 3,
         "counts": {"pending": 2, "sending": 0, "sent": 1, "cancelled": 0, "failed": 0},
+        "deliveries": {},
     }
     assert (await api.delete(path)).json() == {"cancelled": 2}
     assert (await api.delete(path)).json() == {"cancelled": 0}

@@ -23,6 +23,7 @@ async def test_put_replaces(api: httpx.AsyncClient) -> None:
     assert first == fields | {
         "id": "ada",
         "addresses": {"email": "ada@example.org", "sms": "+49"},
+        "disabled": {},
         "created_at": first["created_at"],
         "updated_at": first["created_at"],
     }

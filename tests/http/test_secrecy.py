@@ -12,6 +12,7 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from helpers.http import request
+from helpers.outside import CHANNEL, add_channel, add_reachable, delivery
 from helpers.rows import Db, add_recipients, drain, schedule
 from notify.access import new_token
 from notify.errors import _BY_SQLSTATE
@@ -46,14 +47,20 @@ def bare(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
 @pytest.fixture
 def stored(db: Db) -> dict[str, int | str]:
     """One of each kind, of bob."""
-    add_recipients(db, "ada", "bob")
-    (row,) = schedule(db, "bob", title=SECRET, reference="of:bob")
+    add_recipients(db, "ada")
+    add_channel(db)
+    add_reachable(db, "bob")
+    (row,) = schedule(db, "bob", title=SECRET, reference="of:bob", type="of bob", channels=["inbox", CHANNEL])
     drain(db)
+    db.execute("select notify.set_type('of bob', '{\"required\": true}')")
     db.execute("select notify.put_template('t', 'en', '{\"en\": {\"title\": \"T\", \"message\": \"M\"}}')")
     return {
         "notifications": row["notification_id"],
         "batches": row["batch_id"],
+        "deliveries": delivery(db, row["notification_id"])["id"],
         "recipients": "bob",
+        "channels": CHANNEL,
+        "types": "of bob",
         "templates": "t",
     }
 

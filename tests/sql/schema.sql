@@ -31,13 +31,13 @@ CREATE TYPE notify.status AS ENUM (
 
 COMMENT ON TYPE notify.status IS 'Life of a notification: pending, sending (outside channels under way), sent, or cancelled, or failed.';
 
-CREATE FUNCTION notify.accept(p_recipients text[], p_title text, p_message text, p_at timestamp with time zone, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text, p_expires_at timestamp with time zone, p_unknown text) RETURNS TABLE(recipient text, notification_id bigint, batch_id bigint)
+CREATE FUNCTION notify.accept(p_recipients text[], p_title text, p_message text, p_at timestamp with time zone, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text, p_expires_at timestamp with time zone, p_unknown text, p_options jsonb) RETURNS TABLE(recipient text, notification_id bigint, batch_id bigint)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     SET plan_cache_mode TO 'force_generic_plan'
     AS …;
 
-COMMENT ON FUNCTION notify.accept(p_recipients text[], p_title text, p_message text, p_at timestamp with time zone, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text, p_expires_at timestamp with time zone, p_unknown text) IS 'Checks and stores one schedule request. Called by schedule(), which adds idempotency.';
+COMMENT ON FUNCTION notify.accept(p_recipients text[], p_title text, p_message text, p_at timestamp with time zone, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text, p_expires_at timestamp with time zone, p_unknown text, p_options jsonb) IS 'Checks and stores one schedule request. Called by schedule(), which adds idempotency.';
 
 CREATE FUNCTION notify.ack(p_recipients text[], p_generations bigint[], p_seqs bigint[]) RETURNS TABLE(recipient text, acked_seq bigint)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -45,6 +45,12 @@ CREATE FUNCTION notify.ack(p_recipients text[], p_generations bigint[], p_seqs b
     AS …;
 
 COMMENT ON FUNCTION notify.ack(p_recipients text[], p_generations bigint[], p_seqs bigint[]) IS 'Moves acked_seq forward, at most to last_seq, never back. An ack of a recipient who has been deleted and made anew since (another generation) changes nothing. Returns those that were handled; a mailbox locked by another session is left for the next call.';
+
+CREATE FUNCTION notify.admit_deliveries(p_channel text, p_max integer) RETURNS integer
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.admit_deliveries(p_channel text, p_max integer) IS 'How many deliveries a channel may be given now: none while it is paused or rests, one where it is to be tried again, and no more than its rate allows.';
 
 CREATE FUNCTION notify.cancel(id bigint, OUT cancelled boolean, OUT status text) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -79,11 +85,29 @@ CREATE FUNCTION notify.check_content(p_title text, p_message text, p_type text, 
 
 COMMENT ON FUNCTION notify.check_content(p_title text, p_message text, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text) IS 'Refuses content that cannot be accepted, naming the field.';
 
+CREATE FUNCTION notify.check_options(p_options jsonb, p_at timestamp with time zone, p_expires_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.check_options(p_options jsonb, p_at timestamp with time zone, p_expires_at timestamp with time zone) IS 'Refuses options of a schedule request that cannot be accepted, naming the field.';
+
+CREATE FUNCTION notify.check_preferences(p_preferences jsonb, p_whose text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.check_preferences(p_preferences jsonb, p_whose text) IS 'Refuses opt_out and quiet_hours of preferences that cannot be understood; all else in them is the application''s own.';
+
 CREATE FUNCTION notify.check_recipients(p_rows jsonb) RETURNS void
     LANGUAGE plpgsql STABLE
     AS …;
 
 COMMENT ON FUNCTION notify.check_recipients(p_rows jsonb) IS 'Refuses recipients that cannot be accepted, naming the field.';
+
+CREATE FUNCTION notify.check_retry(p_retry jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.check_retry(p_retry jsonb) IS 'Refuses what is no part of a retry policy. Null is none.';
 
 CREATE FUNCTION notify.check_size(p_id text, p_addresses jsonb, p_preferences jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -96,6 +120,18 @@ CREATE FUNCTION notify.check_time(p_at timestamp with time zone, p_expires_at ti
     AS …;
 
 COMMENT ON FUNCTION notify.check_time(p_at timestamp with time zone, p_expires_at timestamp with time zone, p_now timestamp with time zone) IS 'Refuses times that cannot be accepted. A null p_at means now.';
+
+CREATE FUNCTION notify.close_deliveries(p_ids bigint[], p_status notify.delivery_status, p_code text, p_error text) RETURNS void
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.close_deliveries(p_ids bigint[], p_status notify.delivery_status, p_code text, p_error text) IS 'Ends deliveries that are not even tried, as failed or cancelled, and what hangs on them; not those whose notification is locked.';
+
+CREATE FUNCTION notify.conclude(p_notifications bigint[]) RETURNS void
+    LANGUAGE sql
+    AS …;
+
+COMMENT ON FUNCTION notify.conclude(p_notifications bigint[]) IS 'Ends those of these notifications, locked by the caller, of which no delivery is left that got through or may: failed, or cancelled where it expired or was not wanted.';
 
 CREATE FUNCTION notify.delete_cancelled(p_older_than interval, p_max integer, OUT deleted integer, OUT batches integer) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -130,12 +166,19 @@ CREATE FUNCTION notify.distinct_ids(p_ids text[]) RETURNS text[]
 
 COMMENT ON FUNCTION notify.distinct_ids(p_ids text[]) IS 'The ids in their order; doubles are one, at their first place.';
 
-CREATE FUNCTION notify.drain(p_max integer DEFAULT 1000, p_due_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_avoid text[] DEFAULT '{}'::text[], p_quarantine bigint[] DEFAULT '{}'::bigint[], p_only bigint[] DEFAULT NULL::bigint[], p_wait boolean DEFAULT false, p_signal boolean DEFAULT true, p_after bigint[] DEFAULT '{}'::bigint[], OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision, OUT after bigint[]) RETURNS record
+CREATE FUNCTION notify.drain(p_max integer DEFAULT 1000, p_due_from timestamp with time zone DEFAULT NULL::timestamp with time zone, p_avoid text[] DEFAULT '{}'::text[], p_quarantine bigint[] DEFAULT '{}'::bigint[], p_only bigint[] DEFAULT NULL::bigint[], p_wait boolean DEFAULT false, p_signal boolean DEFAULT true, p_after bigint[] DEFAULT '{}'::bigint[], OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision, OUT after bigint[], OUT deliveries integer, OUT delivery_due_in double precision) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION notify.drain(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_wait boolean, p_signal boolean, p_after bigint[], OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision, OUT after bigint[]) IS 'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. p_after: the ids that the chunk before returned so, of each priority the last one that filled a chunk: of that priority nothing is looked for before it, so a pass does not walk over what it has sent and a long snapshot keeps. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining, or three where p_due_from is null; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked; after: p_after for the next chunk, null where this one was not filled, so that the next looks from the beginning again.';
+COMMENT ON FUNCTION notify.drain(p_max integer, p_due_from timestamp with time zone, p_avoid text[], p_quarantine bigint[], p_only bigint[], p_wait boolean, p_signal boolean, p_after bigint[], OUT picked integer, OUT sent integer, OUT sending integer, OUT expired integer, OUT busy text[], OUT crowded boolean, OUT left_due boolean, OUT due_from timestamp with time zone, OUT looked_at timestamp with time zone, OUT next_due_in double precision, OUT after bigint[], OUT deliveries integer, OUT delivery_due_in double precision) IS 'The one way out: takes a chunk of due notifications and sends them. Autocommitted by the ticker, a chunk a call. p_due_from: low-water mark; null: from the beginning. p_avoid: recipients found locked. p_quarantine: ids to leave alone. p_only: just these ids. p_wait: wait for locked mailboxes. p_after: the ids that the chunk before returned so, of each priority the last one that filled a chunk: of that priority nothing is looked for before it, so a pass does not walk over what it has sent and a long snapshot keeps. Returns what was picked, sent, given to outside channels and expired; busy: recipients whose mailbox was locked; crowded: two others are draining, or three where p_due_from is null; left_due: nothing was picked although something is due, as it is locked or was to be left alone; due_from: the mark that was used; looked_at: when; next_due_in: seconds to the next due time, when nothing was picked; after: p_after for the next chunk, null where this one was not filled, so that the next looks from the beginning again; deliveries: how many were added for outside channels; delivery_due_in: seconds to the next one that a channel may send, when nothing was picked.';
+
+CREATE FUNCTION notify.enable_address(p_recipient text, p_channel text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.enable_address(p_recipient text, p_channel text) IS 'Forgets that a recipient''s address failed or was disabled. Returns whether there was anything to forget.';
 
 CREATE FUNCTION notify.epoch(p_generation bigint) RETURNS text
     LANGUAGE sql
@@ -170,6 +213,13 @@ CREATE FUNCTION notify.idempotency_finish(p_owner text, p_key text, p_request_ha
 
 COMMENT ON FUNCTION notify.idempotency_finish(p_owner text, p_key text, p_request_hash bytea, p_answer jsonb) IS 'Keeps the answer of a key that idempotency_begin claimed in this transaction.';
 
+CREATE FUNCTION notify.installation() RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.installation() IS 'What makes the ids that providers see unique in the world.';
+
 CREATE FUNCTION notify.is_crowded(p_places integer) RETURNS boolean
     LANGUAGE sql STABLE
     AS …;
@@ -182,6 +232,19 @@ CREATE FUNCTION notify.is_deep(p_value jsonb) RETURNS boolean
 
 COMMENT ON FUNCTION notify.is_deep(p_value jsonb) IS 'Whether a JSON value is nested deeper than 64 levels: readers in many languages give up somewhere beyond.';
 
+CREATE FUNCTION notify.is_opted_out(p_preferences jsonb, p_channel text, p_type text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.is_opted_out(p_preferences jsonb, p_channel text, p_type text) IS 'Whether preferences have an opt_out for this channel, this type, or both together.';
+
+CREATE FUNCTION notify.lease_deliveries(p_channel text, p_max integer, p_seconds double precision) RETURNS TABLE(id bigint, token uuid, attempts integer, tries integer, age double precision, notification_id bigint, batch_id bigint, recipient text, address jsonb, address_hash text, locale text, time_zone text, type text, priority text, title text, message text, html text, data jsonb, reference text, scheduled_at timestamp with time zone, required boolean, retry jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.lease_deliveries(p_channel text, p_max integer, p_seconds double precision) IS 'Leases up to p_max due deliveries of a channel for so many seconds, and returns what is to be sent: attempts before this one, tries of them since the last replay, seconds of age, content in the recipient''s locale, and the retry policy of channel, type and batch together. Puts off what is in quiet hours or whose address rests, holds what is of a paused type, and ends what has expired, is not wanted or cannot be reached.';
+
 CREATE FUNCTION notify.listen() RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -189,12 +252,28 @@ CREATE FUNCTION notify.listen() RETURNS text
 
 COMMENT ON FUNCTION notify.listen() IS 'Lets this session hear the drain''s signals. Returns the cluster''s part of every epoch.';
 
+CREATE FUNCTION notify.localized(p_contents jsonb, p_locale text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.localized(p_contents jsonb, p_locale text) IS 'The title, message and html for a locale: its own, else that of its shorter tags (de-AT: de), else the default''s.';
+
 CREATE FUNCTION notify.mark_read(p_recipient text, p_ids bigint[], p_up_to_seq bigint, OUT marked integer, OUT unread bigint, OUT last_seq bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION notify.mark_read(p_recipient text, p_ids bigint[], p_up_to_seq bigint, OUT marked integer, OUT unread bigint, OUT last_seq bigint) IS 'Marks sent notifications of one recipient read: those with these ids, and those up to p_up_to_seq. Idempotent. unread is null when there is no such recipient.';
+
+CREATE FUNCTION notify.next_deliveries() RETURNS TABLE(channel text, due_in double precision)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS …;
+
+COMMENT ON FUNCTION notify.next_deliveries() IS 'In how many seconds each channel may next have something to send, negative if it has now; channels that are paused or have nothing to send are left out.';
 
 CREATE FUNCTION notify.next_due(p_from timestamp with time zone DEFAULT '-infinity'::timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql STABLE
@@ -204,6 +283,12 @@ CREATE FUNCTION notify.next_due(p_from timestamp with time zone DEFAULT '-infini
     AS …;
 
 COMMENT ON FUNCTION notify.next_due(p_from timestamp with time zone) IS 'Due time of the earliest pending notification due at p_from or later; null: none.';
+
+CREATE FUNCTION notify.note_endpoints(p_channel text, p_recipients text[], p_hashes text[], p_kinds text[], p_rests double precision[], p_disable boolean[], p_reasons text[], p_most_days double precision) RETURNS text[]
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.note_endpoints(p_channel text, p_recipients text[], p_hashes text[], p_kinds text[], p_rests double precision[], p_disable boolean[], p_reasons text[], p_most_days double precision) IS 'Keeps which addresses fail: one that does rests for as long as it asked, or for 2, 4, … 60 seconds; one that is to be disabled, or of which nothing got through for p_most_days, is. Returns whose were disabled now.';
 
 CREATE FUNCTION notify.now() RETURNS timestamp with time zone
     LANGUAGE sql PARALLEL SAFE
@@ -241,11 +326,66 @@ CREATE FUNCTION notify.plan() RETURNS integer
 
 COMMENT ON FUNCTION notify.plan() IS 'Sets the alarm clocks of the coming minute: one for each second in which something is due. Returns how many seconds that were.';
 
+CREATE FUNCTION notify.plan_deliveries() RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'notify_jobs', 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.plan_deliveries() IS 'Sets the second alarm clock of deliveries: a deliver job for the instant of the coming minute at which each channel has its next. Returns how many it set.';
+
+CREATE FUNCTION notify.quiet_until(p_preferences jsonb, p_time_zone text, p_now timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.quiet_until(p_preferences jsonb, p_time_zone text, p_now timestamp with time zone) IS 'When the recipient''s quiet hours end, if it is in them at this instant, in its time zone; else null.';
+
+CREATE FUNCTION notify.record_attempts(p_channel text, p_ids bigint[], p_tokens uuid[], p_kinds text[], p_codes text[], p_details text[], p_seconds double precision[], p_delays double precision[], p_rests double precision[], p_disable boolean[], p_outages boolean[], p_hashes text[], p_most_days double precision, p_threshold integer, p_breaker_seconds double precision, OUT recorded integer, OUT disabled text[]) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.record_attempts(p_channel text, p_ids bigint[], p_tokens uuid[], p_kinds text[], p_codes text[], p_details text[], p_seconds double precision[], p_delays double precision[], p_rests double precision[], p_disable boolean[], p_outages boolean[], p_hashes text[], p_most_days double precision, p_threshold integer, p_breaker_seconds double precision, OUT recorded integer, OUT disabled text[]) IS 'Records attempts where their lease still holds, and what follows: sent, due again after its delay, or failed; the notification''s status; which addresses fail; and whether the channel itself does. p_seconds: how long each took. Returns how many were recorded, and whose addresses were disabled.';
+
 CREATE FUNCTION notify.refuse(code text, field text, message text) RETURNS void
     LANGUAGE plpgsql
     AS …;
 
 COMMENT ON FUNCTION notify.refuse(code text, field text, message text) IS 'Raises one of the named errors: NT001 invalid value, NT002 time not in the future, NT003 limit exceeded, NT004 not found, NT005 unknown recipients, NT006 idempotency key used for another request, NT007 a request with this idempotency key is in flight. The field at fault is in the error''s column name.';
+
+CREATE FUNCTION notify.register_channels(p_channels jsonb) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.register_channels(p_channels jsonb) IS 'Makes the channels known that a worker serves, an array of {name, description}; until then schedule() refuses them.';
+
+CREATE FUNCTION notify.release_deliveries(p_ids bigint[], p_tokens uuid[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.release_deliveries(p_ids bigint[], p_tokens uuid[]) IS 'Gives back deliveries that were leased and not tried.';
+
+CREATE FUNCTION notify.release_held(p_max integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.release_held(p_max integer) IS 'Lets up to p_max deliveries go that are held although their type is paused no more.';
+
+CREATE FUNCTION notify.replay_deliveries(p_ids bigint[]) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.replay_deliveries(p_ids bigint[]) IS 'Makes those of these deliveries that failed due again, with all their retries before them; returns how many.';
+
+CREATE FUNCTION notify.replay_failed(p_channel text, p_code text, p_batch bigint, p_from timestamp with time zone, p_to timestamp with time zone, p_max integer, OUT replayed integer, OUT more boolean) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.replay_failed(p_channel text, p_code text, p_batch bigint, p_from timestamp with time zone, p_to timestamp with time zone, p_max integer, OUT replayed integer, OUT more boolean) IS 'Replays up to p_max failed deliveries of a channel, an error code, a batch, and those that failed from p_from until p_to; null: any. more: there may be others.';
 
 CREATE FUNCTION notify.reschedule(id bigint, scheduled_at timestamp with time zone, OUT rescheduled boolean, OUT status text) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -259,7 +399,13 @@ CREATE FUNCTION notify.rescue_deliveries(p_max integer) RETURNS integer
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION notify.rescue_deliveries(p_max integer) IS 'Makes up to p_max deliveries whose lease has run out pending again. Their old worker''s token no longer holds.';
+COMMENT ON FUNCTION notify.rescue_deliveries(p_max integer) IS 'Makes up to p_max deliveries whose lease has run out pending again, with an attempt of unknown end. Their old worker''s token no longer holds.';
+
+CREATE FUNCTION notify.rest_channel(p_channel text, p_outages integer, p_answers integer, p_threshold integer, p_seconds double precision) RETURNS void
+    LANGUAGE plpgsql
+    AS …;
+
+COMMENT ON FUNCTION notify.rest_channel(p_channel text, p_outages integer, p_answers integer, p_threshold integer, p_seconds double precision) IS 'The circuit breaker: p_threshold outages in a row put a channel to rest for p_seconds, twice as long each time that trying it again fails, 5 minutes at most; any answer of its provider ends that.';
 
 CREATE FUNCTION notify.retry(id bigint, delay interval DEFAULT '00:10:00'::interval, OUT retried boolean, OUT status text) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
@@ -288,12 +434,12 @@ CREATE FUNCTION notify.ring_for(p_due_at timestamp with time zone, p_soon interv
 
 COMMENT ON FUNCTION notify.ring_for(p_due_at timestamp with time zone, p_soon interval) IS 'Sets the alarm clock for a due time: a wakeup row and a dispatch job, unless an unanswered one stands already or the time lies beyond the planning window of a minute. What is due within p_soon wakes the ticker at once, which then sleeps to the instant; anything later gets the end of its second.';
 
-CREATE FUNCTION notify.schedule(recipients text[], title text, message text, scheduled_at timestamp with time zone DEFAULT NULL::timestamp with time zone, type text DEFAULT 'system'::text, priority text DEFAULT 'normal'::text, data jsonb DEFAULT '{}'::jsonb, channels text[] DEFAULT '{inbox}'::text[], idempotency_key text DEFAULT NULL::text, reference text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unknown_recipients text DEFAULT 'skip'::text) RETURNS TABLE(recipient text, notification_id bigint, batch_id bigint, replayed boolean)
+CREATE FUNCTION notify.schedule(recipients text[], title text, message text, scheduled_at timestamp with time zone DEFAULT NULL::timestamp with time zone, type text DEFAULT 'system'::text, priority text DEFAULT 'normal'::text, data jsonb DEFAULT '{}'::jsonb, channels text[] DEFAULT '{inbox}'::text[], idempotency_key text DEFAULT NULL::text, reference text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unknown_recipients text DEFAULT 'skip'::text, options jsonb DEFAULT NULL::jsonb) RETURNS TABLE(recipient text, notification_id bigint, batch_id bigint, replayed boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION notify.schedule(recipients text[], title text, message text, scheduled_at timestamp with time zone, type text, priority text, data jsonb, channels text[], idempotency_key text, reference text, expires_at timestamp with time zone, unknown_recipients text) IS 'Schedules one notification for each recipient, in the caller''s transaction. scheduled_at: null means now. Returns a row a recipient, in their order; notification_id is null where the recipient is unknown and was skipped. replayed: the answer of an earlier call under the same idempotency_key.';
+COMMENT ON FUNCTION notify.schedule(recipients text[], title text, message text, scheduled_at timestamp with time zone, type text, priority text, data jsonb, channels text[], idempotency_key text, reference text, expires_at timestamp with time zone, unknown_recipients text, options jsonb) IS 'Schedules one notification for each recipient, in the caller''s transaction. scheduled_at: null means now. Returns a row a recipient, in their order; notification_id is null where the recipient is unknown and was skipped. options: retry (the policy of its deliveries), spread_over (minutes over which its notifications are spread). replayed: the answer of an earlier call under the same idempotency_key.';
 
 CREATE FUNCTION notify.schedule_status(p_id bigint) RETURNS TABLE(id bigint, title text, scheduled_at timestamp with time zone, scheduled_status text, is_sent boolean, sent_at timestamp with time zone, created_at timestamp with time zone, cancel_reason text, failure_reason text, deliveries jsonb[])
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1
@@ -324,12 +470,26 @@ CREATE FUNCTION notify.send_signals(p_lines text[], p_sent_at timestamp with tim
 
 COMMENT ON FUNCTION notify.send_signals(p_lines text[], p_sent_at timestamp with time zone) IS 'Packs signal lines by bytes and NOTIFYs them. Payload: a line "sent TAB sent_at in microseconds since 1970", then a line a notification: recipient, generation, seq, notification id, batch id, microseconds late, separated by TAB.';
 
-CREATE FUNCTION notify.settle(p_ids bigint[], p_recipients text[], p_places tid[], p_generations bigint[], p_last_seqs bigint[], p_signal boolean, OUT sent integer, OUT sending integer, OUT expired integer) RETURNS record
+CREATE FUNCTION notify.set_channel(p_name text, p_changes jsonb) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.set_channel(p_name text, p_changes jsonb) IS 'Changes what is given of {paused, rate, retry} of a channel; null takes rate and retry back. Returns whether there is such a channel. Waits for nothing but its row.';
+
+CREATE FUNCTION notify.set_type(p_name text, p_changes jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.set_type(p_name text, p_changes jsonb) IS 'Changes what is given of {required, paused, retry} of a type; null takes retry back.';
+
+CREATE FUNCTION notify.settle(p_ids bigint[], p_recipients text[], p_places tid[], p_generations bigint[], p_last_seqs bigint[], p_signal boolean, OUT sent integer, OUT sending integer, OUT expired integer, OUT deliveries integer) RETURNS record
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     AS …;
 
-COMMENT ON FUNCTION notify.settle(p_ids bigint[], p_recipients text[], p_places tid[], p_generations bigint[], p_last_seqs bigint[], p_signal boolean, OUT sent integer, OUT sending integer, OUT expired integer) IS 'Turns locked due rows of locked mailboxes (as take_mailboxes() returns them) into sent ones: numbers them in their recipients'' streams, counts them, adds deliveries for outside channels, cancels what has expired, and signals.';
+COMMENT ON FUNCTION notify.settle(p_ids bigint[], p_recipients text[], p_places tid[], p_generations bigint[], p_last_seqs bigint[], p_signal boolean, OUT sent integer, OUT sending integer, OUT expired integer, OUT deliveries integer) IS 'Turns locked due rows of locked mailboxes (as take_mailboxes() returns them) into sent ones: numbers them in their recipients'' streams, counts them, adds deliveries for outside channels, cancels what has expired, and signals.';
 
 CREATE TABLE notify.batch (
     id bigint NOT NULL,
@@ -378,12 +538,21 @@ COMMENT ON COLUMN notify.batch.expires_at IS 'What is not sent by then is cancel
 
 COMMENT ON COLUMN notify.batch.created_at IS 'When it was accepted.';
 
-CREATE FUNCTION notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[]) RETURNS TABLE(of integer, recipient text, notification_id bigint, batch_id bigint, due_at timestamp with time zone)
+CREATE FUNCTION notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[], p_options jsonb DEFAULT NULL::jsonb) RETURNS TABLE(of integer, recipient text, notification_id bigint, batch_id bigint, due_at timestamp with time zone)
     LANGUAGE plpgsql
     SET plan_cache_mode TO 'force_generic_plan'
     AS …;
 
-COMMENT ON FUNCTION notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[]) IS 'The one place where batches and notifications are written: p_recipients[i] is to receive p_batches[p_of[i]]. All was checked, and the recipients are locked. Ids are given here, in that order. Returns a row for each; those without an id, of whom a trigger of the application wanted none, come last.';
+COMMENT ON FUNCTION notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[], p_options jsonb) IS 'The one place where batches and notifications are written: p_recipients[i] is to receive p_batches[p_of[i]]. p_options: those of the only batch. All was checked, and the recipients are locked. Ids are given here, in that order. Returns a row for each; those without an id, of whom a trigger of the application wanted none, come last.';
+
+CREATE FUNCTION notify.take_deliveries(p_channel text, p_max integer) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS …;
+
+COMMENT ON FUNCTION notify.take_deliveries(p_channel text, p_max integer) IS 'Locks up to p_max due deliveries of a channel that nobody else has locked, urgent first, and returns their ids.';
 
 CREATE FUNCTION notify.take_mailboxes(p_ids bigint[], p_wait boolean, OUT recipients text[], OUT places tid[], OUT generations bigint[], OUT last_seqs bigint[]) RETURNS record
     LANGUAGE plpgsql
@@ -397,7 +566,7 @@ CREATE FUNCTION notify.tidy(p_keep_answers interval, p_max integer, OUT answers 
     SET search_path TO 'notify_jobs', 'pg_catalog', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION notify.tidy(p_keep_answers interval, p_max integer, OUT answers integer, OUT wakeups integer, OUT jobs integer) IS 'Deletes old idempotency answers, wakeups that nobody answered, and dispatch jobs whose second is over by a minute, also those stuck in doing, and other jobs of ours that a dead worker left in doing.';
+COMMENT ON FUNCTION notify.tidy(p_keep_answers interval, p_max integer, OUT answers integer, OUT wakeups integer, OUT jobs integer) IS 'Deletes old idempotency answers, wakeups that nobody answered, and dispatch and deliver jobs whose second is over by a minute, also those stuck in doing, and other jobs of ours that a dead worker left in doing.';
 
 CREATE FUNCTION notify.token_key() RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -405,6 +574,20 @@ CREATE FUNCTION notify.token_key() RETURNS text
     AS …;
 
 COMMENT ON FUNCTION notify.token_key() IS 'What signs the tokens of recipients, where NOTIFY_TOKEN_SECRET is not set.';
+
+CREATE FUNCTION notify.unsubscribe(p_recipient text, p_channel text, p_type text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.unsubscribe(p_recipient text, p_channel text, p_type text) IS 'Adds to a recipient''s preferences that it wants no more of a type on a channel. Returns whether there is such a recipient.';
+
+CREATE FUNCTION notify.unsubscribe_key() RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.unsubscribe_key() IS 'What signs links to unsubscribe.';
 
 CREATE FUNCTION notify.upsert_recipient(id text, time_zone text DEFAULT NULL::text, locale text DEFAULT NULL::text, addresses jsonb DEFAULT NULL::jsonb, preferences jsonb DEFAULT NULL::jsonb) RETURNS boolean
     LANGUAGE sql SECURITY DEFINER
@@ -468,6 +651,7 @@ CREATE TABLE notify.attempt (
     finished_at timestamp with time zone NOT NULL,
     outcome text NOT NULL,
     detail text,
+    code text,
     CONSTRAINT attempt_check CHECK ((finished_at >= started_at)),
     CONSTRAINT attempt_number_check CHECK ((number > 0)),
     CONSTRAINT attempt_outcome_check CHECK ((outcome = ANY (ARRAY['sent'::text, 'retry'::text, 'failed'::text])))
@@ -487,6 +671,8 @@ COMMENT ON COLUMN notify.attempt.outcome IS 'sent, retry or failed.';
 
 COMMENT ON COLUMN notify.attempt.detail IS 'The provider''s answer, shortened.';
 
+COMMENT ON COLUMN notify.attempt.code IS 'What the failure was, as smtp-550; null: it was sent.';
+
 ALTER TABLE notify.batch ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME notify.batch_id_seq
     START WITH 1
@@ -496,10 +682,44 @@ ALTER TABLE notify.batch ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE notify.batch_option (
+    batch_id bigint NOT NULL,
+    retry jsonb,
+    spread_over interval,
+    contents jsonb,
+    CONSTRAINT batch_option_contents_check CHECK ((jsonb_typeof(contents) = 'object'::text)),
+    CONSTRAINT batch_option_retry_check CHECK ((jsonb_typeof(retry) = 'object'::text)),
+    CONSTRAINT batch_option_spread_over_check CHECK ((spread_over > '00:00:00'::interval))
+);
+
+COMMENT ON TABLE notify.batch_option IS 'What few batches have.';
+
+COMMENT ON COLUMN notify.batch_option.batch_id IS 'Which batch.';
+
+COMMENT ON COLUMN notify.batch_option.retry IS 'Its part of the retry policy, which goes before the type''s; null: nothing of its own.';
+
+COMMENT ON COLUMN notify.batch_option.spread_over IS 'Over how long its notifications were spread; null: all are due at once.';
+
+COMMENT ON COLUMN notify.batch_option.contents IS 'What a template made of it: {default_locale, locales: {"de": {title, message, html}}}; null: none.';
+
 CREATE TABLE notify.channel (
     name text NOT NULL,
     description text NOT NULL,
-    CONSTRAINT channel_name_check CHECK ((name ~ '^[a-z][a-z0-9_]{0,31}$'::text))
+    paused_at timestamp with time zone,
+    retry jsonb,
+    rate double precision,
+    tokens double precision DEFAULT 0 NOT NULL,
+    filled_at timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
+    rests integer DEFAULT 0 NOT NULL,
+    rests_until timestamp with time zone,
+    tried_until timestamp with time zone,
+    CONSTRAINT channel_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT channel_name_check CHECK ((name ~ '^[a-z][a-z0-9_]{0,31}$'::text)),
+    CONSTRAINT channel_rate_check CHECK ((rate > (0)::double precision)),
+    CONSTRAINT channel_rests_check CHECK ((rests >= 0)),
+    CONSTRAINT channel_retry_check CHECK ((jsonb_typeof(retry) = 'object'::text)),
+    CONSTRAINT inbox_never_paused CHECK (((name <> 'inbox'::text) OR (paused_at IS NULL)))
 );
 
 COMMENT ON TABLE notify.channel IS 'Ways to reach a recipient. schedule() refuses a name that is not here.';
@@ -507,6 +727,58 @@ COMMENT ON TABLE notify.channel IS 'Ways to reach a recipient. schedule() refuse
 COMMENT ON COLUMN notify.channel.name IS 'As callers write it in `channels`.';
 
 COMMENT ON COLUMN notify.channel.description IS 'What it does, for people.';
+
+COMMENT ON COLUMN notify.channel.paused_at IS 'Since when nothing is sent on it; null: it is not paused. What is due waits.';
+
+COMMENT ON COLUMN notify.channel.retry IS 'Its part of the retry policy: delays, jitter, max_age (seconds), final; null: the default.';
+
+COMMENT ON COLUMN notify.channel.rate IS 'Most deliveries a second, all workers together; null: no limit.';
+
+COMMENT ON COLUMN notify.channel.tokens IS 'Deliveries that the rate allowed at filled_at.';
+
+COMMENT ON COLUMN notify.channel.filled_at IS 'When tokens were counted.';
+
+COMMENT ON COLUMN notify.channel.failures IS 'Outages in a row, as long as it is not resting.';
+
+COMMENT ON COLUMN notify.channel.rests IS 'How often in a row it was put to rest; 0: it works.';
+
+COMMENT ON COLUMN notify.channel.rests_until IS 'Until then nothing is tried on it.';
+
+COMMENT ON COLUMN notify.channel.tried_until IS 'Until then the one delivery that tries whether it works again is under way.';
+
+CREATE VIEW notify.channels AS
+ SELECT name,
+    description,
+        CASE
+            WHEN (paused_at IS NOT NULL) THEN 'paused'::text
+            WHEN (rests > 0) THEN 'resting'::text
+            ELSE 'open'::text
+        END AS state,
+    paused_at,
+        CASE
+            WHEN (rests > 0) THEN rests_until
+            ELSE NULL::timestamp with time zone
+        END AS rests_until,
+    rate,
+    retry
+   FROM notify.channel c
+  ORDER BY name;
+
+COMMENT ON VIEW notify.channels IS 'The channels, and whether they are used: paused by somebody, or resting after outages.';
+
+COMMENT ON COLUMN notify.channels.name IS 'As callers write it.';
+
+COMMENT ON COLUMN notify.channels.description IS 'What it does.';
+
+COMMENT ON COLUMN notify.channels.state IS 'open, paused or resting.';
+
+COMMENT ON COLUMN notify.channels.paused_at IS 'Since when it is paused.';
+
+COMMENT ON COLUMN notify.channels.rests_until IS 'When it is tried again after outages.';
+
+COMMENT ON COLUMN notify.channels.rate IS 'Most deliveries a second.';
+
+COMMENT ON COLUMN notify.channels.retry IS 'Its part of the retry policy.';
 
 CREATE TABLE notify.delivery (
     id bigint NOT NULL,
@@ -520,6 +792,11 @@ CREATE TABLE notify.delivery (
     sent_at timestamp with time zone,
     failed_at timestamp with time zone,
     error text,
+    priority notify.priority DEFAULT 'normal'::notify.priority NOT NULL,
+    since timestamp with time zone,
+    retries_from integer DEFAULT 0 NOT NULL,
+    held text,
+    code text,
     CONSTRAINT dead_or_failed_at_null CHECK (((status = 'failed'::notify.delivery_status) = (failed_at IS NOT NULL))),
     CONSTRAINT delivered_or_sent_at_null CHECK (((status = 'sent'::notify.delivery_status) = (sent_at IS NOT NULL))),
     CONSTRAINT delivery_attempts_check CHECK ((attempts >= 0)),
@@ -552,6 +829,16 @@ COMMENT ON COLUMN notify.delivery.failed_at IS 'When it ran out of attempts.';
 
 COMMENT ON COLUMN notify.delivery.error IS 'What the last failed attempt said.';
 
+COMMENT ON COLUMN notify.delivery.priority IS 'The notification''s, copied here because workers pick by it.';
+
+COMMENT ON COLUMN notify.delivery.since IS 'When it was made, or last replayed: its maximum age counts from then.';
+
+COMMENT ON COLUMN notify.delivery.retries_from IS 'Attempts before it was last replayed: its retries count from then.';
+
+COMMENT ON COLUMN notify.delivery.held IS 'Its type, while that is paused; null: it goes when it is due.';
+
+COMMENT ON COLUMN notify.delivery.code IS 'What the last failure was, as smtp-550, to count by.';
+
 CREATE TABLE notify.notification (
     id bigint NOT NULL,
     batch_id bigint NOT NULL,
@@ -571,7 +858,7 @@ CREATE TABLE notify.notification (
     CONSTRAINT failed_or_failed_at_null CHECK (((status = 'failed'::notify.status) = (failed_at IS NOT NULL))),
     CONSTRAINT failed_or_reason_null CHECK (((status = 'failed'::notify.status) = (failure_reason IS NOT NULL))),
     CONSTRAINT never_early CHECK ((sent_at >= due_at)),
-    CONSTRAINT notification_cancel_reason_check CHECK ((cancel_reason = ANY (ARRAY['requested'::text, 'expired'::text]))),
+    CONSTRAINT notification_cancel_reason_check CHECK ((cancel_reason = ANY (ARRAY['requested'::text, 'expired'::text, 'preferences'::text]))),
     CONSTRAINT notification_due_at_check CHECK (isfinite(due_at)),
     CONSTRAINT notification_seq_check CHECK ((seq > 0)),
     CONSTRAINT read_only_in_stream CHECK (((read_at IS NULL) OR (seq IS NOT NULL))),
@@ -603,7 +890,7 @@ COMMENT ON COLUMN notify.notification.priority IS 'The batch''s, copied here bec
 
 COMMENT ON COLUMN notify.notification.recipient IS 'Who receives it.';
 
-COMMENT ON COLUMN notify.notification.cancel_reason IS 'requested, or expired.';
+COMMENT ON COLUMN notify.notification.cancel_reason IS 'requested, expired, or preferences: its recipient wants it on none of its channels.';
 
 COMMENT ON COLUMN notify.notification.failure_reason IS 'Why it failed.';
 
@@ -613,7 +900,8 @@ CREATE VIEW notify.dead_letters AS
     n.recipient,
     NULL::text AS channel,
     n.failed_at,
-    n.failure_reason AS reason
+    n.failure_reason AS reason,
+    NULL::text AS code
    FROM notify.notification n
   WHERE (n.failed_at IS NOT NULL)
 UNION ALL
@@ -622,7 +910,8 @@ UNION ALL
     n.recipient,
     d.channel,
     d.failed_at,
-    d.error AS reason
+    d.error AS reason,
+    d.code
    FROM (notify.delivery d
      JOIN notify.notification n ON ((n.id = d.notification_id)))
   WHERE (d.status = 'failed'::notify.delivery_status);
@@ -641,6 +930,33 @@ COMMENT ON COLUMN notify.dead_letters.failed_at IS 'When it was given up.';
 
 COMMENT ON COLUMN notify.dead_letters.reason IS 'Why.';
 
+COMMENT ON COLUMN notify.dead_letters.code IS 'What the failure of a delivery was, as smtp-550; null: the notification itself.';
+
+CREATE VIEW notify.delivery_counts AS
+ SELECT channel,
+    status,
+    code,
+    count(*) AS deliveries,
+    min(due_at) AS earliest_due,
+    max(failed_at) AS last_failed
+   FROM notify.delivery d
+  GROUP BY channel, status, code
+  ORDER BY channel, status, (count(*)) DESC;
+
+COMMENT ON VIEW notify.delivery_counts IS 'How many deliveries stand where, by channel, status and error code. Reads every row: for people, not for dashboards that poll.';
+
+COMMENT ON COLUMN notify.delivery_counts.channel IS 'On which channel.';
+
+COMMENT ON COLUMN notify.delivery_counts.status IS 'pending, leased, sent, failed or cancelled.';
+
+COMMENT ON COLUMN notify.delivery_counts.code IS 'What the last failure was, as smtp-550; null: there was none.';
+
+COMMENT ON COLUMN notify.delivery_counts.deliveries IS 'How many.';
+
+COMMENT ON COLUMN notify.delivery_counts.earliest_due IS 'Earliest due time of an attempt among them.';
+
+COMMENT ON COLUMN notify.delivery_counts.last_failed IS 'When the last of them was given up.';
+
 ALTER TABLE notify.delivery ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME notify.delivery_id_seq
     START WITH 1
@@ -649,6 +965,92 @@ ALTER TABLE notify.delivery ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE notify.endpoint (
+    recipient text NOT NULL COLLATE pg_catalog."C",
+    channel text NOT NULL,
+    address_hash text NOT NULL,
+    failures integer NOT NULL,
+    failing_since timestamp with time zone NOT NULL,
+    rests_until timestamp with time zone,
+    disabled_at timestamp with time zone,
+    disabled_reason text,
+    CONSTRAINT disabled_or_reason_null CHECK (((disabled_at IS NULL) = (disabled_reason IS NULL))),
+    CONSTRAINT endpoint_failures_check CHECK ((failures > 0))
+);
+
+COMMENT ON TABLE notify.endpoint IS 'Addresses that failed last time. Another address of the recipient makes its row void.';
+
+COMMENT ON COLUMN notify.endpoint.recipient IS 'Whose address.';
+
+COMMENT ON COLUMN notify.endpoint.channel IS 'On which channel.';
+
+COMMENT ON COLUMN notify.endpoint.address_hash IS 'MD5 of the address that failed.';
+
+COMMENT ON COLUMN notify.endpoint.failures IS 'How often in a row.';
+
+COMMENT ON COLUMN notify.endpoint.failing_since IS 'Since when nothing got through.';
+
+COMMENT ON COLUMN notify.endpoint.rests_until IS 'Until then it is left alone: it asked for that, or fails.';
+
+COMMENT ON COLUMN notify.endpoint.disabled_at IS 'From then on nothing is sent to it.';
+
+COMMENT ON COLUMN notify.endpoint.disabled_reason IS 'Why.';
+
+CREATE TABLE notify.recipient (
+    id text NOT NULL COLLATE pg_catalog."C",
+    time_zone text,
+    locale text,
+    addresses jsonb DEFAULT '{}'::jsonb NOT NULL,
+    preferences jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT recipient_addresses_check CHECK ((jsonb_typeof(addresses) = 'object'::text)),
+    CONSTRAINT recipient_id_printable CHECK ((((octet_length(id) >= 1) AND (octet_length(id) <= 128)) AND (id !~ '[\u0001-\u001f\u007f-\u009f]'::text))),
+    CONSTRAINT recipient_locale_check CHECK ((locale <> ''::text)),
+    CONSTRAINT recipient_preferences_check CHECK ((jsonb_typeof(preferences) = 'object'::text)),
+    CONSTRAINT recipient_small CHECK (((octet_length((addresses)::text) + octet_length((preferences)::text)) <= 16384)),
+    CONSTRAINT recipient_time_zone_check CHECK ((time_zone <> ''::text))
+);
+
+COMMENT ON TABLE notify.recipient IS 'Who receives.';
+
+COMMENT ON COLUMN notify.recipient.id IS 'The application''s own id: 1 to 128 bytes, no control characters.';
+
+COMMENT ON COLUMN notify.recipient.time_zone IS 'IANA name; null: UTC.';
+
+COMMENT ON COLUMN notify.recipient.locale IS 'BCP 47 tag; null: none known.';
+
+COMMENT ON COLUMN notify.recipient.addresses IS 'Addresses by channel, as {"email": "ada@example.org"}.';
+
+COMMENT ON COLUMN notify.recipient.preferences IS 'What the recipient wants, as the application defines it.';
+
+COMMENT ON COLUMN notify.recipient.created_at IS 'When it was first registered.';
+
+COMMENT ON COLUMN notify.recipient.updated_at IS 'When something of it last changed.';
+
+CREATE VIEW notify.disabled_addresses AS
+ SELECT e.recipient,
+    e.channel,
+    e.failing_since,
+    e.disabled_at,
+    e.disabled_reason AS reason
+   FROM (notify.endpoint e
+     JOIN notify.recipient r ON ((r.id = e.recipient)))
+  WHERE ((e.disabled_at IS NOT NULL) AND (e.address_hash = md5(((r.addresses -> e.channel))::text)))
+  ORDER BY e.disabled_at DESC;
+
+COMMENT ON VIEW notify.disabled_addresses IS 'Addresses that nothing is sent to any more; enable_address() or another address changes that.';
+
+COMMENT ON COLUMN notify.disabled_addresses.recipient IS 'Whose address.';
+
+COMMENT ON COLUMN notify.disabled_addresses.channel IS 'On which channel.';
+
+COMMENT ON COLUMN notify.disabled_addresses.failing_since IS 'Since when nothing got through.';
+
+COMMENT ON COLUMN notify.disabled_addresses.disabled_at IS 'When it was disabled.';
+
+COMMENT ON COLUMN notify.disabled_addresses.reason IS 'Why.';
 
 CREATE VIEW notify.due AS
  SELECT n.id,
@@ -810,38 +1212,6 @@ COMMENT ON COLUMN notify.overdue.lateness IS 'How late it is by now.';
 
 COMMENT ON COLUMN notify.overdue.batch_id IS 'Its batch.';
 
-CREATE TABLE notify.recipient (
-    id text NOT NULL COLLATE pg_catalog."C",
-    time_zone text,
-    locale text,
-    addresses jsonb DEFAULT '{}'::jsonb NOT NULL,
-    preferences jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT recipient_addresses_check CHECK ((jsonb_typeof(addresses) = 'object'::text)),
-    CONSTRAINT recipient_id_printable CHECK ((((octet_length(id) >= 1) AND (octet_length(id) <= 128)) AND (id !~ '[\u0001-\u001f\u007f-\u009f]'::text))),
-    CONSTRAINT recipient_locale_check CHECK ((locale <> ''::text)),
-    CONSTRAINT recipient_preferences_check CHECK ((jsonb_typeof(preferences) = 'object'::text)),
-    CONSTRAINT recipient_small CHECK (((octet_length((addresses)::text) + octet_length((preferences)::text)) <= 16384)),
-    CONSTRAINT recipient_time_zone_check CHECK ((time_zone <> ''::text))
-);
-
-COMMENT ON TABLE notify.recipient IS 'Who receives.';
-
-COMMENT ON COLUMN notify.recipient.id IS 'The application''s own id: 1 to 128 bytes, no control characters.';
-
-COMMENT ON COLUMN notify.recipient.time_zone IS 'IANA name; null: UTC.';
-
-COMMENT ON COLUMN notify.recipient.locale IS 'BCP 47 tag; null: none known.';
-
-COMMENT ON COLUMN notify.recipient.addresses IS 'Addresses by channel, as {"email": "ada@example.org"}.';
-
-COMMENT ON COLUMN notify.recipient.preferences IS 'What the recipient wants, as the application defines it.';
-
-COMMENT ON COLUMN notify.recipient.created_at IS 'When it was first registered.';
-
-COMMENT ON COLUMN notify.recipient.updated_at IS 'When something of it last changed.';
-
 CREATE TABLE notify.secret (
     name text NOT NULL,
     value text NOT NULL,
@@ -850,7 +1220,7 @@ CREATE TABLE notify.secret (
 
 COMMENT ON TABLE notify.secret IS 'Values that every process of the service shares and nobody else reads.';
 
-COMMENT ON COLUMN notify.secret.name IS 'signal_channel: the LISTEN name of the drain''s signals. token_key: signs recipient tokens.';
+COMMENT ON COLUMN notify.secret.name IS 'signal_channel: the LISTEN name of the drain''s signals. token_key: signs recipient tokens. unsubscribe_key: signs links to unsubscribe. installation: makes the ids that providers see unique in the world; no secret.';
 
 COMMENT ON COLUMN notify.secret.value IS 'The secret itself.';
 
@@ -904,10 +1274,15 @@ UNION ALL
     n.recipient,
     d.channel,
     d.due_at AS since,
-    'overdue by more than five minutes: is its channel served?'::text AS hint
-   FROM (notify.delivery d
+        CASE
+            WHEN (c.rests > 0) THEN 'overdue by more than five minutes: its channel rests after outages, and is tried again by itself'::text
+            WHEN (c.rate IS NOT NULL) THEN 'overdue by more than five minutes: its channel has a limited rate'::text
+            ELSE 'overdue by more than five minutes: does a worker serve its channel?'::text
+        END AS hint
+   FROM ((notify.delivery d
      JOIN notify.notification n ON ((n.id = d.notification_id)))
-  WHERE ((d.status = 'pending'::notify.delivery_status) AND (d.due_at < (notify.now() - '00:05:00'::interval)));
+     JOIN notify.channel c ON ((c.name = d.channel)))
+  WHERE ((d.status = 'pending'::notify.delivery_status) AND (d.held IS NULL) AND (d.due_at < (notify.now() - '00:05:00'::interval)) AND (c.paused_at IS NULL));
 
 COMMENT ON VIEW notify.stuck IS 'What should have moved and did not, with a hint where to look.';
 
@@ -922,6 +1297,25 @@ COMMENT ON COLUMN notify.stuck.channel IS 'Of a delivery.';
 COMMENT ON COLUMN notify.stuck.since IS 'Since when it should have moved.';
 
 COMMENT ON COLUMN notify.stuck.hint IS 'What to look at.';
+
+CREATE TABLE notify.type (
+    name text NOT NULL,
+    required boolean DEFAULT false NOT NULL,
+    paused_at timestamp with time zone,
+    retry jsonb,
+    CONSTRAINT type_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
+    CONSTRAINT type_retry_check CHECK ((jsonb_typeof(retry) = 'object'::text))
+);
+
+COMMENT ON TABLE notify.type IS 'Types of notification that something is to be said about; all others are as if they had the defaults.';
+
+COMMENT ON COLUMN notify.type.name IS 'As callers write it in `type`.';
+
+COMMENT ON COLUMN notify.type.required IS 'Whether recipients cannot opt out of it.';
+
+COMMENT ON COLUMN notify.type.paused_at IS 'Since when its deliveries on outside channels wait; null: they do not.';
+
+COMMENT ON COLUMN notify.type.retry IS 'Its part of the retry policy, which goes before the channel''s; null: nothing of its own.';
 
 CREATE TABLE notify.wakeup (
     at timestamp with time zone NOT NULL,
@@ -943,6 +1337,9 @@ ALTER TABLE ONLY notify.api_key
 ALTER TABLE ONLY notify.attempt
     ADD CONSTRAINT attempt_pkey PRIMARY KEY (delivery_id, number);
 
+ALTER TABLE ONLY notify.batch_option
+    ADD CONSTRAINT batch_option_pkey PRIMARY KEY (batch_id);
+
 ALTER TABLE ONLY notify.batch
     ADD CONSTRAINT batch_pkey PRIMARY KEY (id);
 
@@ -954,6 +1351,9 @@ ALTER TABLE ONLY notify.delivery
 
 ALTER TABLE ONLY notify.delivery
     ADD CONSTRAINT delivery_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY notify.endpoint
+    ADD CONSTRAINT endpoint_pkey PRIMARY KEY (recipient, channel);
 
 ALTER TABLE ONLY notify.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (owner, key);
@@ -973,13 +1373,18 @@ ALTER TABLE ONLY notify.recipient
 ALTER TABLE ONLY notify.secret
     ADD CONSTRAINT secret_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY notify.type
+    ADD CONSTRAINT type_pkey PRIMARY KEY (name);
+
 CREATE INDEX batch_reference ON notify.batch USING btree (reference) WHERE (reference IS NOT NULL);
 
-CREATE INDEX delivery_due ON notify.delivery USING btree (channel, due_at, id) WHERE (status = 'pending'::notify.delivery_status);
+CREATE INDEX delivery_due ON notify.delivery USING btree (channel, priority, due_at, id) WHERE ((status = 'pending'::notify.delivery_status) AND (held IS NULL));
 
-CREATE INDEX delivery_failed ON notify.delivery USING btree (failed_at) WHERE (status = 'failed'::notify.delivery_status);
+CREATE INDEX delivery_held ON notify.delivery USING btree (held, id) WHERE (held IS NOT NULL);
 
 CREATE INDEX delivery_leased ON notify.delivery USING btree (leased_until) WHERE (status = 'leased'::notify.delivery_status);
+
+CREATE INDEX delivery_unsent ON notify.delivery USING btree (id) WHERE (status <> 'sent'::notify.delivery_status);
 
 CREATE INDEX idempotency_created ON notify.idempotency USING btree (created_at);
 
@@ -1004,11 +1409,20 @@ CREATE CONSTRAINT TRIGGER notification_rings AFTER UPDATE OF due_at ON notify.no
 ALTER TABLE ONLY notify.attempt
     ADD CONSTRAINT attempt_delivery_id_fkey FOREIGN KEY (delivery_id) REFERENCES notify.delivery(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY notify.batch_option
+    ADD CONSTRAINT batch_option_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES notify.batch(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY notify.delivery
     ADD CONSTRAINT delivery_channel_fkey FOREIGN KEY (channel) REFERENCES notify.channel(name);
 
 ALTER TABLE ONLY notify.delivery
     ADD CONSTRAINT delivery_notification_id_fkey FOREIGN KEY (notification_id) REFERENCES notify.notification(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY notify.endpoint
+    ADD CONSTRAINT endpoint_channel_fkey FOREIGN KEY (channel) REFERENCES notify.channel(name);
+
+ALTER TABLE ONLY notify.endpoint
+    ADD CONSTRAINT endpoint_recipient_fkey FOREIGN KEY (recipient) REFERENCES notify.recipient(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY notify.mailbox
     ADD CONSTRAINT mailbox_recipient_fkey FOREIGN KEY (recipient) REFERENCES notify.recipient(id);

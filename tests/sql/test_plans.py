@@ -30,6 +30,7 @@ SCHEDULE: dict[str, Any] = {
     "expires_at": None,
     "unknown_recipients": "skip",
     "past_is_now": False,
+    "options": None,
 }
 DRAIN: dict[str, Any] = {"avoid": [], "quarantine": [], "after": []}
 ANY: dict[str, Any] = {"status": None, "type": None, "due_before": None, "limit": 51, "before": None}

@@ -15,12 +15,17 @@ COUNT = "select update usage"
 # notify_owner owns all, and PUBLIC may nothing.
 RELATIONS: dict[str, dict[str, str]] = {
     "notify.api_key": {"notify_api": "columns id hash scopes expires_at revoked_at"},
-    "notify.attempt": {},
+    "notify.attempt": {"notify_api": READ},
     "notify.batch": {"notify_api": READ},
+    "notify.batch_option": {},
     "notify.channel": {},
+    "notify.channels": {"notify_api": READ},
     "notify.dead_letters": {"notify_api": READ, "notify_worker": READ},
-    "notify.delivery": {},
+    "notify.delivery": {"notify_api": READ},
+    "notify.delivery_counts": {"notify_api": READ},
+    "notify.disabled_addresses": {},
     "notify.due": {},
+    "notify.endpoint": {"notify_api": READ},
     "notify.idempotency": {},
     "notify.lateness": {},
     "notify.mailbox": {"notify_api": READ},
@@ -32,6 +37,7 @@ RELATIONS: dict[str, dict[str, str]] = {
     "notify.status_counts": {},
     "notify.stuck": {},
     "notify.template": {},
+    "notify.type": {"notify_api": READ},
     "notify.wakeup": {},
     "notify.api_key_id_seq": {},
     "notify.batch_id_seq": {},
@@ -54,12 +60,18 @@ DOORS = {
     "cancel_batches delete_recipient hold_mailboxes idempotency_begin idempotency_finish mark_read ack": "api",
     "schedule_together listen token_key epoch": "api",
     "put_template find_template list_templates delete_template": "api",
+    "replay_deliveries replay_failed set_channel set_type enable_address unsubscribe": "api",
+    "unsubscribe_key": "api worker",
     "drain pick park plan tidy rescue_deliveries delete_cancelled delete_old": "worker",
+    "register_channels lease_deliveries record_attempts release_deliveries release_held": "worker",
+    "next_deliveries plan_deliveries installation": "worker",
 }
 INNER = (
-    "accept changed_recipients check_content check_recipients check_size check_template check_template_texts check_time"
-    " delete_empty_batches distinct_ids hold_recipient hold_template is_crowded is_deep next_due pick_chunk refuse ring ring_at_commit ring_for send_signals settle"
-    " store take_mailboxes"
+    "accept changed_recipients check_content check_recipients check_size check_time delete_empty_batches distinct_ids"
+    " hold_recipient is_crowded is_deep next_due pick_chunk refuse ring ring_at_commit ring_for send_signals settle"
+    " store take_mailboxes admit_deliveries check_options check_preferences check_retry close_deliveries conclude"
+    " is_opted_out localized note_endpoints quiet_until rest_channel take_deliveries"
+    " check_template check_template_texts hold_template"
 )
 FUNCTIONS = {name: set(who.split()) for names, who in DOORS.items() for name in names.split()} | {
     name: set() for name in INNER.split()
@@ -156,6 +168,6 @@ def test_definer_functions_are_the_doors_and_have_their_path_pinned(tx: Db) -> N
             " from pg_proc p where p.pronamespace::regnamespace::text in ('notify', 'notify_jobs') and p.prosecdef"
         ).fetchall()
     )
-    jobs_too = {"tidy": ["search_path=notify_jobs, pg_catalog, pg_temp"]}
+    jobs_too = {name: ["search_path=notify_jobs, pg_catalog, pg_temp"] for name in ("tidy", "plan_deliveries")}
     doors = {name for name, who in FUNCTIONS.items() if who} - PLAIN_DOORS | {"ring_at_commit"}
     assert definers == {name: ["search_path=pg_catalog, pg_temp"] for name in doors} | jobs_too

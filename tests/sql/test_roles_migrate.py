@@ -206,7 +206,7 @@ def test_old_owner_goes_on_when_a_superuser_upgrades(cluster: Embedded, admin: D
         migrate(cluster.dsn("shop"))
         schedule(old, "ada")
         assert drain(old)["sent"] == 1
-        assert value(old, "select count(*) from notify.secret") == 2
+        assert value(old, "select count(*) from notify.secret") == 4
     assert check(dsn)
     _works(cluster.dsn("shop"))
 

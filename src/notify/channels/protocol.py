@@ -5,6 +5,7 @@ One of your own is a class with these members and an entry point in the group `n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -17,6 +18,9 @@ Address = str | Mapping[str, Any]
 """As it was registered in the recipient's `addresses` under the channel's name: a text, or an object."""
 
 MOST_DETAIL = 1_000
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+"""What a channel may be called, other than inbox."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

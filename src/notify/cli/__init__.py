@@ -3,6 +3,7 @@
 run.py       up, api, worker          schema.py   migrate, psql
 client.py    send, status, cancel     listen.py   listen
 keys.py      keys, token              task.py     run
+channels.py  channels, pause, resume  deliveries.py  deliveries, replay
 settings.py  config                   doctor.py   doctor
 
 Exit codes: 0 done, 1 it failed (one line on stderr says why), 2 wrong usage, or no database to talk to.

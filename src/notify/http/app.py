@@ -19,6 +19,8 @@ from notify.gatekeeper import Gatekeeper
 from notify.gateway import Gateway, websocket_routes
 from notify.http import (
     batches,
+    channels,
+    deliveries,
     health,
     inbox,
     listing,
@@ -28,6 +30,7 @@ from notify.http import (
     recipients,
     schedule,
     templates,
+    unsubscribe,
 )
 from notify.http.auth import gate
 from notify.http.front import Front
@@ -57,10 +60,22 @@ _HANDLERS: list[HTTPRouteHandler] = [
     listing.list_notifications,
     batches.show_batch,
     batches.cancel_batch,
+    batches.replay_batch,
+    deliveries.list_deliveries,
+    deliveries.count_deliveries,
+    deliveries.get_delivery,
+    deliveries.replay_delivery,
+    deliveries.replay_deliveries,
+    channels.list_channels,
+    channels.change_channel,
+    channels.list_types,
+    channels.get_type,
+    channels.change_type,
     recipients.put_recipient,
     recipients.show_recipient,
     recipients.delete_recipient,
     recipients.post_recipients,
+    recipients.enable_address,
     recipients.post_token,
     templates.put_template_version,
     templates.show_template,
@@ -69,6 +84,8 @@ _HANDLERS: list[HTTPRouteHandler] = [
     templates.preview_template,
     inbox.get_inbox,
     inbox.post_read,
+    unsubscribe.show_unsubscribe,
+    unsubscribe.unsubscribe,
     health.live,
     health.ready,
     health.get_metrics,

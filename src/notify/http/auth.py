@@ -42,7 +42,7 @@ async def gate(request: HttpRequest) -> None:
     if access == "public":
         return
     principal = await services(request).gatekeeper.admit(_credential(request), address_of(request.scope))
-    _count(request, principal)
+    count_request(request, principal.name)
     _check(principal, access)
     request.scope["user"] = principal
 
@@ -72,9 +72,9 @@ def inbox_owner(principal: Principal, asked: str | None) -> str:
     return principal.recipient
 
 
-def _count(request: HttpRequest, principal: Principal) -> None:
-    """Raises TooManyRequests. Whatever else is wrong with a request, it counts."""
-    verdict = services(request).rate_limit.take(principal.name)
+def count_request(request: HttpRequest, caller: str) -> None:
+    """Count a request for its caller. Raises TooManyRequests. Whatever else is wrong with a request, it counts."""
+    verdict = services(request).rate_limit.take(caller)
     if verdict is None:
         return
     request.scope["state"][_LIMIT] = verdict.headers()

@@ -1,4 +1,4 @@
-"""A batch: what was asked for, where it stands, and cancelling what is left of it."""
+"""A batch: what was asked for, where it stands, cancelling what is left of it, and replaying what failed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import msgspec
 from msgspec import Raw
 from psycopg import AsyncConnection
 
-from notify import calls
+from notify import calls, control
 from notify.calls import perform
 from notify.errors import NotFound
-from notify.http.bodies import path_id
+from notify.http.bodies import path_id, read_body
 from notify.http.idempotency import once
+from notify.http.outside_shapes import BatchReplayRequest
 from notify.http.replies import Batch, CancelledMany
 from notify.http.routes import Answer, HttpRequest, answer, route
 from notify.http.show import show
+from notify.model import Replayed
 from notify.postgres import queries
 
 _PATH = "/api/batches/{id:str}"
@@ -24,7 +26,7 @@ _TAG = "batches"
 
 @route("GET", _PATH, access="read", tag=_TAG, answers={200: Batch}, errors=(400, 404))
 async def show_batch(request: HttpRequest) -> Answer:
-    """Get a batch: its content, and how many of its notifications have each status."""
+    """Get a batch: its content, and how many of its notifications and deliveries have each status."""
     return await show(request, get_batch, path_id(request), _absent())
 
 
@@ -46,6 +48,31 @@ async def cancel_batch(request: HttpRequest) -> Answer:
         if count == 0 and not await is_batch(connection, id):
             raise _absent()
         return answer(200, CancelledMany(count))
+
+    return await once(request, work)
+
+
+@route(
+    "POST",
+    _PATH + "/replay",
+    access="schedule",
+    tag=_TAG,
+    body=BatchReplayRequest,
+    body_required=False,
+    answers={200: Replayed},
+    errors=(400, 404, 409),
+    idempotent=True,
+)
+async def replay_batch(request: HttpRequest) -> Answer:
+    """Make failed deliveries of a batch due again, with all their retries before them."""
+    id = path_id(request)
+    body = await read_body(request, BatchReplayRequest, required=False)
+
+    async def work(connection: AsyncConnection[Any]) -> Answer:
+        replayed = await perform(connection, control.replay_failed(batch_id=id, limit=body.limit))
+        if replayed.replayed == 0 and not await is_batch(connection, id):
+            raise _absent()
+        return answer(200, replayed)
 
     return await once(request, work)
 

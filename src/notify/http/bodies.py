@@ -26,7 +26,7 @@ MOST_ID = 2**63 - 1
 # From so many bytes on a body is worked on in a thread.
 LARGE_BYTES = 65_536
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
-_INTEGERS = frozenset({"limit", "after", "version"})
+_INTEGERS = frozenset({"limit", "after", "version", "batch_id", "notification_id"})
 _JSON_TYPE = re.compile(r"application/([a-z0-9.+-]+\+)?json", re.IGNORECASE)
 
 
@@ -112,7 +112,7 @@ def path_id(request: HttpRequest) -> int:
 
 
 def path_text(request: HttpRequest, name: str = "id") -> str:
-    """The text in the path. It is still percent-encoded there, so that an id may contain a slash."""
+    """A text in the path. It is still percent-encoded there, so that it may contain a slash."""
     try:
         return unquote(request.path_params[name], errors="strict")
     except UnicodeDecodeError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -26,11 +25,6 @@ class Content(msgspec.Struct, frozen=True):
     title: str
     message: str
     contents: Contents | None = None
-
-    @property
-    def options(self) -> Mapping[str, Any] | None:
-        """What notify.schedule() is told of it besides; None: nothing."""
-        return None if self.contents is None else {"contents": self.contents}
 
 
 async def content_of(request: HttpRequest, body: ScheduleRequest) -> Content | InvalidValue:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from notify.gateway.frames import Inbox
-from notify.http import replies, shapes, template_shapes
-from notify.model import ScheduleStatus
+from notify import model
+from notify.http import outside_shapes, replies, shapes, template_shapes
 
 _CREATED = "2027-12-27T10:00:00Z"
 _DUE = "2030-12-28T10:00:00Z"
@@ -22,7 +22,7 @@ _PEOPLE: dict[str, Any] = {
     "time_zone": "Europe/Berlin",
     "locale": "de-DE",
     "addresses": {"email": "ada@example.org"},
-    "preferences": {"quiet": True},
+    "preferences": {"opt_out": [{"channel": "email", "type": "news"}], "quiet_hours": {"from": "22:00", "to": "7:00"}},
 }
 _SHOWN: dict[str, Any] = {
     "id": 1,
@@ -70,6 +70,30 @@ _TEMPLATE: dict[str, Any] = {
     },
 }
 _VERSION: dict[str, Any] = {"name": "order.shipped", "version": 2, "default_locale": "en", "created_at": _CREATED}
+_ATTEMPT: dict[str, Any] = {
+    "number": 1,
+    "started_at": "2030-12-28T10:00:00.010Z",
+    "finished_at": "2030-12-28T10:00:00.250Z",
+    "outcome": "failed",
+    "code": "smtp-550",
+    "detail": "550 5.1.1 no such user",
+}
+_DELIVERY: dict[str, Any] = {
+    "id": 1,
+    "notification_id": 1,
+    "batch_id": 1,
+    "recipient": "ada",
+    "channel": "email",
+    "status": "failed",
+    "due_at": _DUE,
+    "attempts": 1,
+    "sent_at": None,
+    "failed_at": "2030-12-28T10:00:00.250Z",
+    "code": "smtp-550",
+    "error": "550 5.1.1 no such user",
+    "held": None,
+}
+_RETRY: dict[str, Any] = {"delays": [60, 600, 3600], "max_age": 86400, "final": ["http-404"]}
 
 OF: dict[Any, Any] = {
     shapes.ScheduleRequest: {
@@ -100,6 +124,11 @@ OF: dict[Any, Any] = {
         "message": "Hallo Ada, es sind 2 Pakete.",
         "html": None,
     },
+    outside_shapes.ReplayRequest: {"channel": "email", "code": "smtp-421", "failed_to": _CREATED},
+    outside_shapes.BatchReplayRequest: {"limit": 1000},
+    outside_shapes.ChannelChanges: {"paused": False, "rate": 50, "retry": _RETRY},
+    outside_shapes.TypeChanges: {"required": False, "paused": False, "retry": None},
+    outside_shapes.EnableRequest: {"channel": "email"},
     replies.Scheduled: {
         "notification_ids": [1, 2],
         "count": 2,
@@ -122,9 +151,31 @@ OF: dict[Any, Any] = {
         "created_at": _CREATED,
         "count": 2,
         "counts": {"pending": 2, "sending": 0, "sent": 0, "cancelled": 0, "failed": 0},
+        "deliveries": {"email": {"pending": 0, "leased": 0, "sent": 1, "failed": 1, "cancelled": 0}},
     },
-    replies.Recipient: {"id": "ada", **_PEOPLE, "created_at": _CREATED, "updated_at": _CREATED},
+    replies.Recipient: {
+        "id": "ada",
+        **_PEOPLE,
+        "disabled": {"email": {"disabled_at": _CREATED, "reason": "550 5.1.1 no such user"}},
+        "created_at": _CREATED,
+        "updated_at": _CREATED,
+    },
     replies.RecipientCounts: {"count": 2, "created": 1, "existing": 1},
+    replies.Enabled: {"channel": "email", "enabled": True},
+    replies.DeliveryPage: {"items": [_DELIVERY], "next_cursor": None},
+    model.ShownDelivery: _DELIVERY | {"history": [_ATTEMPT]},
+    model.DeliveryCount: {"channel": "email", "status": "failed", "code": "smtp-550", "deliveries": 7},
+    model.Replayed: {"replayed": 7, "more": False},
+    model.ChannelState: {
+        "name": "email",
+        "description": "Mail over SMTP.",
+        "state": "open",
+        "paused_at": None,
+        "rests_until": None,
+        "rate": 50,
+        "retry": _RETRY,
+    },
+    model.TypeState: {"name": "news", "required": False, "paused_at": None, "retry": None},
     replies.Token: {"token": "eyJ…", "expires_at": "2027-12-27T11:00:00Z"},
     replies.Read: {"marked": 3, "unread": 0, "last_seq": 7},
     replies.Live: {"status": "live"},
@@ -135,7 +186,7 @@ OF: dict[Any, Any] = {
         "unread": 1,
         "epoch": "695e5e7b4f8c2a11-1-1",
     },
-    ScheduleStatus: {
+    model.ScheduleStatus: {
         "id": 1,
         "title": "Coffee",
         "scheduled_at": _DUE,

@@ -18,7 +18,7 @@ from notify.http import problems
 from notify.http.auth import limit_headers
 from notify.http.metrics import Metrics
 
-# Answers are for one caller only, and never a page.
+# Answers are for one caller only, and what they are not said to be they never are.
 _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 _SAFE = "/%:@!$&'()*+,;=~-._"
 

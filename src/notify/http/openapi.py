@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -18,15 +18,33 @@ from notify.http.problems import Problem
 from notify.http.routes import JSON, Doc
 from notify.templates.rendering import NAME
 
-_PARAMETER = re.compile(r"\{(\w+):str\}")
 _REF = "#/components/schemas/{name}"
 _PLAIN: dict[Any, str] = {str: "string", dict: "object"}
+_IN_PATH = re.compile(r"\{([a-z]+):str\}")
+_ID: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": MOST_ID, "format": "int64"}
+# Recipient ids in a path: all but the dots, which clients take for directories.
+_RECIPIENT: dict[str, Any] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 128,
+    "format": "recipient-id",
+    "pattern": r"^(?!\.{1,2}$)[^\u0000-\u001f\u007f-\u009f]+$",
+}
+_TYPE: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 100, "pattern": r"^(?!\.{1,2}$)[^\u0000]+$"}
+_TEXTS: dict[str, tuple[dict[str, Any], str]] = {
+    "recipients": (_RECIPIENT, "ada"),
+    "channels": ({"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^[a-z][a-z0-9_]*$"}, "email"),
+    "types": (_TYPE, "news"),
+    "templates": ({"type": "string", "pattern": f"^{NAME}$"}, "order.shipped"),
+    "unsubscribe": ({"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+[.][A-Za-z0-9_-]+$"}, "eyJ0.eyJz.c2ln"),
+}
 _PROBLEM_TEXTS = {
     400: "The input cannot be accepted; `field` names what is wrong with it. Nothing was written.",
     401: "No credential, or one that does not hold.",
     403: "The credential does not allow this.",
     404: "There is no such thing.",
-    409: "The status forbids this (`notification_status`), or a request with the same Idempotency-Key is in flight.",
+    409: "The status forbids this (`notification_status` or `delivery_status` tells it), or a request with the same "
+    "Idempotency-Key is in flight.",
     413: "The body is too large. Nothing was written.",
     415: "The body is not declared as JSON.",
     408: "The body did not come in time.",
@@ -147,34 +165,28 @@ def _problem(status: int) -> dict[str, Any]:
 def _content(kind: Any) -> dict[str, Any]:
     if kind in _PLAIN:
         return {"schema": {"type": _PLAIN[kind]}}
+    if kind is not (item := _item(kind)):
+        one = _content(item)
+        return {"schema": {"type": "array", "items": one["schema"]}, "example": [one["example"]]}
     content: dict[str, Any] = {"schema": {"$ref": _REF.format(name=kind.__name__)}}
     if kind in examples.OF:
         content["example"] = examples.OF[kind]
     return content
 
 
+def _item(kind: Any) -> Any:
+    """What a list is of; anything else itself."""
+    return get_args(kind)[0] if get_origin(kind) is list else kind
+
+
 def _path_parameters(doc: Doc) -> list[dict[str, Any]]:
-    if (found := _PARAMETER.search(doc.path)) is None:
+    found = _IN_PATH.search(doc.path)
+    if found is None:
         return []
-    schema: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": MOST_ID, "format": "int64"}
-    example: Any = 1
-    if doc.tag == "recipients":
-        schema, example = {"type": "string", **_text_schema()}, "ada"
-    elif doc.tag == "templates":
-        schema, example = {"type": "string", "pattern": f"^{NAME}$"}, "order.shipped"
-    said = f"Which of the {doc.tag}."
-    parameter = {"name": found[1], "in": "path", "required": True, "description": said}
-    return [parameter | {"schema": schema, "example": example}]
-
-
-def _text_schema() -> dict[str, Any]:
-    """Recipient ids in a path: all but the dots, which clients take for directories."""
-    return {
-        "minLength": 1,
-        "maxLength": 128,
-        "format": "recipient-id",
-        "pattern": r"^(?!\.{1,2}$)[^\u0000-\u001f\u007f-\u009f]+$",
-    }
+    name = found[1]
+    said = "What the link says." if name == "token" else f"Which of the {doc.tag}."
+    schema, example = _TEXTS.get(doc.tag, (_ID, 1))
+    return [{"name": name, "in": "path", "required": True, "description": said, "schema": schema, "example": example}]
 
 
 def _query_parameters(doc: Doc) -> list[dict[str, Any]]:
@@ -212,7 +224,7 @@ def _header_parameters(doc: Doc) -> list[dict[str, Any]]:
 def _schemas(docs: Iterable[Doc]) -> Mapping[str, Any]:
     kinds = [Problem]
     for doc in docs:
-        kinds += [kind for kind in (doc.body, *doc.answers.values()) if kind is not None and kind not in _PLAIN]
+        kinds += [_item(kind) for kind in (doc.body, *doc.answers.values()) if kind is not None and kind not in _PLAIN]
     _, components = msgspec.json.schema_components(list(dict.fromkeys(kinds)), ref_template=_REF)
     # What the structs cannot say: at least one of its members; its own texts, or a template.
     components["ReadRequest"]["minProperties"] = 1

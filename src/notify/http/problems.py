@@ -25,11 +25,13 @@ from notify.errors import (
     Unavailable,
     WrongStatus,
 )
-from notify.model import Status
+from notify.model import DeliveryStatus, Status
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:notify:problem:"
 _FIELD_CHARS = 200
+# What follows there opens something by itself, and goes into no log.
+_SECRET_PATHS = "/unsubscribe/"
 
 log = structlog.get_logger("notify.http")
 
@@ -47,6 +49,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     notification_status: Annotated[Status | UnsetType, Meta(description="With 409: where the notification stands.")] = (
         UNSET
     )
+    delivery_status: Annotated[DeliveryStatus | UnsetType, Meta(description="With 409: where the delivery stands.")] = UNSET
     checks: Annotated[
         dict[str, str] | UnsetType, Meta(description="With 503 of /health/ready: what is up and what is not.")
     ] = UNSET
@@ -69,7 +72,8 @@ def problem_of(error: NotifyError) -> Problem:
         status=error.status,
         detail=str(error),
         field=UNSET if field is None else field[:_FIELD_CHARS],
-        notification_status=_status_of(error) if isinstance(error, WrongStatus) else UNSET,
+        notification_status=_told(error, "notification_status", Status),
+        delivery_status=_told(error, "delivery_status", DeliveryStatus),
     )
 
 
@@ -106,7 +110,7 @@ def on_database_error(request: Request[Any, Any, Any], error: psycopg.Error) -> 
     if isinstance(error, psycopg_pool.TooManyRequests):
         busy = Busy("too many requests wait for the database; repeat the request")
         return respond(problem_of(busy), headers_of(busy))
-    log.warning("database_unavailable", path=request.scope["path"], error=type(error).__name__)
+    log.warning("database_unavailable", path=_path(request), error=type(error).__name__)
     away = Unavailable("the database is out of reach; repeat the request with the same Idempotency-Key")
     return respond(problem_of(away), headers_of(away))
 
@@ -134,7 +138,7 @@ def no_http() -> Problem:
 
 def on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A defect: logged with its trace, and nothing of it told."""
-    log.error("request_failed", method=request.scope["method"], path=request.scope["path"], exc_info=error)
+    log.error("request_failed", method=request.scope["method"], path=_path(request), exc_info=error)
     return respond(
         Problem(
             type=TYPE + NotifyError.slug,
@@ -145,9 +149,16 @@ def on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[byte
     )
 
 
-def _status_of(error: WrongStatus) -> Status:
-    status: Status = msgspec.convert(error.notification_status, Status)
-    return status
+def _told(error: NotifyError, name: str, kind: Any) -> Any:
+    """The status that a WrongStatus tells under this name."""
+    status = getattr(error, name, None) if isinstance(error, WrongStatus) else None
+    return UNSET if status is None else msgspec.convert(status, kind)
+
+
+def _path(request: Request[Any, Any, Any]) -> str:
+    """The path as it may be logged."""
+    path: str = request.scope["path"]
+    return f"{_SECRET_PATHS}…" if path.startswith(_SECRET_PATHS) else path
 
 
 _BAD_REQUEST = ("bad-request", "Bad request", "the request cannot be understood")

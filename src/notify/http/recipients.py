@@ -1,4 +1,4 @@
-"""The registry of recipients, and their tokens."""
+"""The registry of recipients, their tokens, and their addresses that failed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import msgspec
 from msgspec import Raw
 from psycopg import AsyncConnection
 
-from notify import calls
+from notify import calls, control
 from notify.access import new_token
 from notify.calls import perform
 from notify.errors import Busy, NotFound
 from notify.http.bodies import offload, path_text, read_body
 from notify.http.database import connection_for
 from notify.http.idempotency import once
+from notify.http.outside_shapes import EnableRequest
 from notify.http.recipients_input import ids_and_rows, row
-from notify.http.replies import Recipient, RecipientCounts, Token
+from notify.http.replies import Enabled, Recipient, RecipientCounts, Token
 from notify.http.routes import Answer, HttpRequest, answer, route
 from notify.http.services import services
 from notify.http.shapes import MOST_RECIPIENT_BYTES, RecipientFields, RecipientsRequest, TokenRequest
@@ -53,7 +54,7 @@ async def put_recipient(request: HttpRequest) -> Answer:
 
 @route("GET", _PATH, access="admin", tag=_TAG, answers={200: Recipient}, errors=(400, 404))
 async def show_recipient(request: HttpRequest) -> Answer:
-    """Get what is known of a recipient."""
+    """Get what is known of a recipient, and which of its addresses are disabled."""
     return await show(request, get_recipient, _id(request), _absent())
 
 
@@ -98,6 +99,33 @@ async def post_recipients(request: HttpRequest) -> Answer:
         upserted = await perform(connection, calls.upsert_recipients(rows, replace=False))
         created = sum(one.created for one in upserted)
         return answer(200, RecipientCounts(len(upserted), created, len(upserted) - created))
+
+    return await once(request, work)
+
+
+@route(
+    "POST",
+    _PATH + "/enable",
+    access="admin",
+    tag=_TAG,
+    body=EnableRequest,
+    answers={200: Enabled},
+    errors=(400, 404, 409),
+    idempotent=True,
+)
+async def enable_address(request: HttpRequest) -> Answer:
+    """Use an address again that failed for so long, or so finally, that it was disabled.
+
+    Registering another address does so as well.
+    """
+    id = _id(request)
+    channel = (await read_body(request, EnableRequest)).channel
+
+    async def work(connection: AsyncConnection[Any]) -> Answer:
+        enabled = await perform(connection, control.enable_address(id, channel))
+        if not enabled and not await is_recipient(connection, id):
+            raise _absent()
+        return answer(200, Enabled(channel, enabled))
 
     return await once(request, work)
 

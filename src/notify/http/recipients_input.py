@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from notify.channels.addresses import check_addresses
 from notify.http.bodies import check_depth
 from notify.http.shapes import RecipientFields, RecipientInput
 from notify.inputs import as_recipient
@@ -30,7 +31,9 @@ def ids_and_rows(given: Sequence[int | str | RecipientInput]) -> tuple[list[str]
 def row(id: str, fields: RecipientFields, prefix: str = "") -> dict[str, Any]:
     """What upsert_recipients takes of one recipient; only what was given."""
     addresses = fields.addresses
+    check_addresses(f"{prefix}addresses.", addresses or {})
     if fields.email is not None:
+        check_addresses(prefix, {"email": fields.email})
         addresses = {**(addresses or {}), "email": fields.email}
     known: Mapping[str, Any] = {
         "time_zone": fields.time_zone,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from notify.model import Priority, Status
+from notify.model import ListedDelivery, Priority, Status
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ class Shown(msgspec.Struct, frozen=True):
     sent_at: datetime | None
     read_at: datetime | None
     cancelled_at: datetime | None
-    cancel_reason: Annotated[str | None, Meta(description="requested, or expired.")]
+    cancel_reason: Annotated[str | None, Meta(description="requested, expired, or preferences.")]
     failed_at: datetime | None
     failure_reason: str | None
 
@@ -75,6 +75,13 @@ class NotificationPage(msgspec.Struct, frozen=True):
     next_cursor: Annotated[str | None, Meta(description="Continues after this page; null: it was the last.")]
 
 
+class DeliveryPage(msgspec.Struct, frozen=True):
+    """A page of deliveries."""
+
+    items: list[ListedDelivery]
+    next_cursor: Annotated[str | None, Meta(description="Continues after this page; null: it was the last.")]
+
+
 class Counts(msgspec.Struct, frozen=True):
     """How many notifications of a batch have each status."""
 
@@ -83,6 +90,16 @@ class Counts(msgspec.Struct, frozen=True):
     sent: int
     cancelled: int
     failed: int
+
+
+class DeliveryCounts(msgspec.Struct, frozen=True):
+    """How many deliveries have each status."""
+
+    pending: int
+    leased: int
+    sent: int
+    failed: int
+    cancelled: int
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -101,6 +118,14 @@ class Batch(msgspec.Struct, frozen=True):
     created_at: datetime
     count: Annotated[int, Meta(description="How many notifications it has.")]
     counts: Counts
+    deliveries: Annotated[dict[str, DeliveryCounts], Meta(description="Its deliveries, by outside channel and status.")]
+
+
+class Disabled(msgspec.Struct, frozen=True):
+    """Since when nothing is sent to an address any more, and why."""
+
+    disabled_at: datetime
+    reason: str
 
 
 class Recipient(msgspec.Struct, frozen=True):
@@ -111,6 +136,9 @@ class Recipient(msgspec.Struct, frozen=True):
     locale: str | None
     addresses: Annotated[Any, Meta(extra_json_schema={"type": "object"})]
     preferences: Annotated[Any, Meta(extra_json_schema={"type": "object"})]
+    disabled: Annotated[
+        dict[str, Disabled], Meta(description="By channel: addresses that nothing is sent to any more, as they failed.")
+    ]
     created_at: datetime
     updated_at: datetime
 
@@ -121,6 +149,13 @@ class RecipientCounts(msgspec.Struct, frozen=True):
     count: int
     created: int
     existing: int
+
+
+class Enabled(msgspec.Struct, frozen=True):
+    """Whether there was anything to forget of this address: that it failed, or was disabled."""
+
+    channel: str
+    enabled: bool
 
 
 class Token(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import structlog
 from msgspec import Raw
 from psycopg import AsyncConnection
@@ -71,7 +72,8 @@ async def schedule(request: HttpRequest) -> Answer:
     def wanted() -> Call[Accepted, list[Accepted]]:
         return _call(body, settled(content), ids, at, data, unknown)
 
-    if body.template is None and not rows and not large and len(ids) <= _FEW:
+    plain = body.template is None and body.retry is None and body.spread_over is None
+    if plain and not rows and not large and len(ids) <= _FEW:
         answered = await _together(request, wanted())
         if answered is not None:
             return answered
@@ -129,8 +131,15 @@ def _call(
         expires_at=None if body.expires_at is None else as_utc("expires_at", body.expires_at),
         unknown_recipients=unknown,
         past_is_now=body.if_past == "send",
-        options=content.options,
+        options=_options(body, content),
     )
+
+
+def _options(body: ScheduleRequest, content: Content) -> str | None:
+    """What few requests have, as JSON; None: none of it."""
+    given = {"retry": body.retry, "spread_over": body.spread_over, "contents": content.contents}
+    given = {name: value for name, value in given.items() if value is not None}
+    return msgspec.json.encode(given).decode() if given else None
 
 
 async def _store(

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from notify.http.bodies import MOST_ID
+from notify.http.policies import PREFERENCES, RetryPolicy
 from notify.http.refusals import MOST_DEPTH
 from notify.inputs import MOST_DATA_BYTES, MOST_PER_PAGE, MOST_RECIPIENTS
 from notify.model import Status
@@ -23,13 +24,14 @@ MOST_READ = 10_000
 MOST_MINUTES = 2_592_000
 # As far as Postgres counts in an integer.
 MOST_VERSION = 2**31 - 1
+MOST_SPREAD = 10_080
 # 10,000 ids of 19 digits, each on a line of its own and indented.
 MOST_READ_BYTES = 524_288
 # 16 KiB in which every character is escaped.
 MOST_RECIPIENT_BYTES = 131_072
 
-_NO_NUL = {"pattern": r"^[^\u0000]*$"}
-_ID_TEXT = Annotated[
+NO_NUL = {"pattern": r"^[^\u0000]*$"}
+ID_TEXT = Annotated[
     str,
     Meta(
         min_length=1,
@@ -41,7 +43,7 @@ _ID_TEXT = Annotated[
 _ID_NUMBER = Annotated[
     int, Meta(ge=-(2**63), le=2**63 - 1, description="The same recipient as its decimal digits as a text.")
 ]
-RecipientId = _ID_NUMBER | _ID_TEXT
+RecipientId = _ID_NUMBER | ID_TEXT
 Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, with Z or an offset.")]
 FutureTime = Annotated[
     datetime,
@@ -80,7 +82,8 @@ Variables = Annotated[
         extra_json_schema={"type": "object", "default": {}},
     ),
 ]
-Reference = Annotated[str, Meta(min_length=1, max_length=200, description="Your own key.", extra_json_schema=_NO_NUL)]
+Type = Annotated[str, Meta(min_length=1, max_length=100, extra_json_schema=NO_NUL)]
+Reference = Annotated[str, Meta(min_length=1, max_length=200, description="Your own key.", extra_json_schema=NO_NUL)]
 
 
 class RecipientFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -90,10 +93,18 @@ class RecipientFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, 
     locale: Annotated[Locale | None, Meta(description="Language tag, as de or pt-BR.")] = None
     email: Annotated[Email | None, Meta(description="Short for `addresses.email`.")] = None
     addresses: Annotated[
-        dict[str, str | Object] | None, Meta(description='Addresses by channel, as `{"email": "ada@example.org"}`.')
+        dict[str, str | Object] | None,
+        Meta(
+            description='Addresses by channel, as `{"email": "ada@example.org"}`. Those of email, webhook and apprise are '
+            "looked at."
+        ),
     ] = None
     preferences: Annotated[
-        Object | None, Meta(description="What the recipient wants, as your application defines it.")
+        Annotated[Object, Meta(extra_json_schema=PREFERENCES)] | None,
+        Meta(
+            description="What the recipient wants: `opt_out` and `quiet_hours` are kept to on outside channels, all else "
+            "is your application's own."
+        ),
     ] = None
 
 
@@ -116,11 +127,11 @@ class ScheduleRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, 
         ),
     ]
     title: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema=_NO_NUL)] | UnsetType,
+        Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema=NO_NUL)] | UnsetType,
         Meta(description="Needed, unless there is a template."),
     ] = UNSET
     message: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=16_384, extra_json_schema=_NO_NUL)] | UnsetType,
+        Annotated[str, Meta(min_length=1, max_length=16_384, extra_json_schema=NO_NUL)] | UnsetType,
         Meta(description="At most 16 KiB of UTF-8. Needed, unless there is a template."),
     ] = UNSET
     template: Annotated[
@@ -129,10 +140,7 @@ class ScheduleRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, 
     template_version: TemplateVersion | None = None
     variables: Variables = msgspec.field(default_factory=lambda: Raw(b"{}"))
     scheduled_at: Annotated[FutureTime | None, Meta(description="When to send; null: now.")] = None
-    type: Annotated[
-        str,
-        Meta(min_length=1, max_length=100, extra_json_schema=_NO_NUL, description="Kind, as you name it."),
-    ] = "system"
+    type: Annotated[Type, Meta(description="Kind, as you name it.")] = "system"
     priority: Annotated[
         Literal["low", "normal", "high", "urgent"], Meta(description="What is due together leaves in this order.")
     ] = "normal"
@@ -168,6 +176,13 @@ class ScheduleRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, 
             description="Ids that are not registered: left out and listed in `skipped`, registered, or the whole "
             "request refused. null: the server's setting."
         ),
+    ] = None
+    retry: Annotated[
+        RetryPolicy | None, Meta(description="How failures of its deliveries are dealt with; stronger than the type's.")
+    ] = None
+    spread_over: Annotated[
+        Annotated[int, Meta(ge=1, le=MOST_SPREAD)] | None,
+        Meta(description="Minutes over which its notifications are spread, evenly, from scheduled_at on."),
     ] = None
 
 
@@ -211,6 +226,7 @@ class ReadRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ] = UNSET
 
 
+Cursor = Annotated[str, Meta(max_length=200, extra_json_schema={"format": "cursor"})]
 Limit = Annotated[int, Meta(ge=1, le=MOST_PER_PAGE, description="Most items of the page.")]
 
 
@@ -218,18 +234,15 @@ class ListQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Which notifications to list."""
 
     status: Annotated[Status | UnsetType, Meta(description="Only those with this status.")] = UNSET
-    recipient: Annotated[_ID_TEXT | UnsetType, Meta(description="Only this recipient's.")] = UNSET
-    type: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=100, extra_json_schema=_NO_NUL)] | UnsetType,
-        Meta(description="Only those of this type."),
-    ] = UNSET
+    recipient: Annotated[ID_TEXT | UnsetType, Meta(description="Only this recipient's.")] = UNSET
+    type: Annotated[Type | UnsetType, Meta(description="Only those of this type.")] = UNSET
     reference: Annotated[Reference | UnsetType, Meta(description="Only those with this reference.")] = UNSET
     due_before: Annotated[
         Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | UnsetType,
         Meta(description="Only those due before this time (RFC 3339, with an offset)."),
     ] = UNSET
     cursor: Annotated[
-        Annotated[str, Meta(max_length=200, extra_json_schema={"format": "cursor"})] | UnsetType,
+        Cursor | UnsetType,
         Meta(description="`next_cursor` of the page before. Opaque, and only for the same filters."),
     ] = UNSET
     limit: Limit = 50
@@ -245,7 +258,7 @@ class InboxQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Which part of a stream to read."""
 
     recipient: Annotated[
-        _ID_TEXT | UnsetType, Meta(description="Whose inbox. Needed with an API key, needless with a token.")
+        ID_TEXT | UnsetType, Meta(description="Whose inbox. Needed with an API key, needless with a token.")
     ] = UNSET
     after: Annotated[int, Meta(ge=0, le=MOST_ID, description="Only what lies behind this seq.")] = 0
     limit: Limit = 100
@@ -255,5 +268,5 @@ class RecipientQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Whose inbox it is."""
 
     recipient: Annotated[
-        _ID_TEXT | UnsetType, Meta(description="Whose inbox. Needed with an API key, needless with a token.")
+        ID_TEXT | UnsetType, Meta(description="Whose inbox. Needed with an API key, needless with a token.")
     ] = UNSET

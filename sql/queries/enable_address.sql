@@ -1,0 +1,1 @@
+select notify.enable_address(%(recipient)s::text, %(channel)s::text)

@@ -1,0 +1,1 @@
+select notify.installation() as installation, notify.unsubscribe_key() as unsubscribe_key

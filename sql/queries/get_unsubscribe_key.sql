@@ -1,0 +1,1 @@
+select notify.unsubscribe_key()

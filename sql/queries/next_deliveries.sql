@@ -1,0 +1,1 @@
+select channel, due_in from notify.next_deliveries()

@@ -1,0 +1,1 @@
+select notify.plan_deliveries()

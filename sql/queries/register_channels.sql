@@ -1,0 +1,1 @@
+select notify.register_channels(%(channels)s::jsonb)

@@ -1,0 +1,1 @@
+select notify.release_deliveries(%(ids)s::bigint[], %(tokens)s::uuid[])

@@ -1,0 +1,1 @@
+select notify.release_held(%(max_rows)s::integer)

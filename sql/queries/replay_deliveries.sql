@@ -1,0 +1,1 @@
+select notify.replay_deliveries(%(ids)s::bigint[])

@@ -1,0 +1,1 @@
+select notify.set_channel(%(name)s::text, %(changes)s::jsonb)

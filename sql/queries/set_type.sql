@@ -1,0 +1,1 @@
+select notify.set_type(%(name)s::text, %(changes)s::jsonb)::text

@@ -1,0 +1,1 @@
+select notify.unsubscribe(%(recipient)s::text, %(channel)s::text, %(type)s::text)
