@@ -1,1 +1,1 @@
-select notify.delete_template(%(name)s::text)
+select notify.delete_template(%(template)s::text)

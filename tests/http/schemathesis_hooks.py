@@ -26,7 +26,9 @@ schemathesis.openapi.format(
 schemathesis.openapi.format("time-zone", st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]))
 schemathesis.openapi.format("channel", st.just("inbox"))
 schemathesis.openapi.format("cursor", st.just(_CURSOR_BY_ID))
-schemathesis.openapi.format("template-source", st.sampled_from(["Order {{ number }}", "{{ name|upper }}", "Hello", "é"]))
+schemathesis.openapi.format(
+    "template-source", st.sampled_from(["Order {{ number }}", "{{ name|upper }}", "Hello", "é"])
+)
 
 
 @schemathesis.hook
@@ -60,7 +62,7 @@ def _mend_query(path: str, query: dict[str, Any]) -> None:
 
 
 def _mend_templates(label: str, body: dict[str, Any]) -> None:
-    """The default is one of the locales; and which templates there are, and what they ask for, the schema cannot know."""
+    """The default is one of the locales; and which templates there are, and what they ask for, no schema can know."""
     if label == "POST /api/notifications/schedule/":
         for name in ("template", "template_version", "variables"):
             body.pop(name, None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
-import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,11 +23,14 @@ PRINTED: list[tuple[str, dict[str, Any], str]] = [
     ("{{ order.number }} {{ order['number'] }}", {"order": ORDER}, "42 42"),
     # What Jinja would take for a method of dict.
     ("{{ order.items|length }} {{ order.items.0.name }} {{ order.items[-1].name }}", {"order": ORDER}, "2 cup saucer"),
-    ("{% for i in order.items %}{{ loop.index }} {{ i.name }}{{ ', ' if not loop.last }}{% endfor %}", {"order": ORDER}, "1 cup, 2 saucer"),
-    ("{% for i in order.items if i.price > 3 %}{{ loop.length }}{{ i.name }}{% else %}none{% endfor %}", {"order": ORDER}, "1cup"),
+    ("{% for i in order.items %}{{ loop.index }} {{ i.name }}{{ ', ' if not loop.last }}{% endfor %}",
+     {"order": ORDER}, "1 cup, 2 saucer"),
+    ("{% for i in order.items if i.price > 3 %}{{ loop.length }}{{ i.name }}{% else %}none{% endfor %}",
+     {"order": ORDER}, "1cup"),
     ("{% for i in [] %}x{% else %}none{% endfor %}", {}, "none"),
     ("{% for k, v in prices|items %}{{ k }}={{ v }};{% endfor %}", {"prices": {"a": 1, "b": 2}}, "a=1;b=2;"),
-    ("{% for k, v in prices|dictsort(by='value', reverse=true) %}{{ k }}{% endfor %}", {"prices": {"a": 1, "b": 2}}, "ba"),
+    ("{% for k, v in prices|dictsort(by='value', reverse=true) %}{{ k }}{% endfor %}",
+     {"prices": {"a": 1, "b": 2}}, "ba"),
     ("{% for c in x %}{{ loop.cycle('odd', 'even') }} {% endfor %}", {"x": [1, 2, 3]}, "odd even odd "),
     ("{% for city, people in x|groupby('city') %}{{ city }}:{{ people|map(attribute='n')|join(',') }} {% endfor %}",
      {"x": [{"city": "b", "n": 1}, {"city": "a", "n": 2}, {"city": "b", "n": 3}]}, "a:2 b:1,3 "),
@@ -40,7 +43,8 @@ PRINTED: list[tuple[str, dict[str, Any], str]] = [
     ("{{ (price * 1.19)|round(2) }} {{ 7 // 2 }} {{ 7 % 4 }} {{ -price + 1 }}", {"price": 10}, "11.9 3 3 -9"),
     ("{{ 'a' ~ 1 ~ name }}{{ '-' * 3 }}{{ 'a' + name }}", {"name": "b"}, "a1b---ab"),
     ("{{ name|upper }}{{ name|title }}{{ name|capitalize }}{{ name|trim }}", {"name": " x y "}, " X Y  X Y  x y x y"),
-    ("{{ text|truncate(9) }} {{ text|wordcount }} {{ text[:3] }} {{ text[::-1][:2] }}", {"text": "one two three four"}, "one... 4 one ru"),
+    ("{{ text|truncate(9) }} {{ text|wordcount }} {{ text[:3] }} {{ text[::-1][:2] }}",
+     {"text": "one two three four"}, "one... 4 one ru"),
     ("{{ text|replace('o', '0') }}{{ 'x'|center(3) }}|", {"text": "foo"}, "f00 x |"),
     ("{{ 'a\nb'|indent(2) }} {{ 'a b&c'|urlencode }}", {}, "a\n  b a%20b%26c"),
     ("{{ missing|default('nothing') }}{{ null|d('no', true) }}{{ 0|default(1) }}", {"null": None}, "nothingno0"),
@@ -51,7 +55,8 @@ PRINTED: list[tuple[str, dict[str, Any], str]] = [
     ("{% with a = 1 %}{{ a }}{% endwith %}{% filter upper %}b{{ c }}{% endfilter %}", {"c": "d"}, "1BD"),
     ("{# a comment #}{% raw %}{{ kept }}{% endraw %}", {}, "{{ kept }}"),
     ("{{ data|tojson }}", {"data": {"a": [1, "<b>"]}}, '{"a": [1, "\\u003cb\\u003e"]}'),
-    ("{{ '12'|int + 1 }} {{ 'x'|int }} {{ '1.5'|float }} {{ 2048|filesizeformat }} {{ 3|string ~ '3' }}", {}, "13 0 1.5 2.0 kB 33"),
+    ("{{ '12'|int + 1 }} {{ 'x'|int }} {{ '1.5'|float }} {{ 2048|filesizeformat }} {{ 3|string ~ '3' }}",
+     {}, "13 0 1.5 2.0 kB 33"),
     ("{{ {'a': name}['a'] }}{{ [name, 2][0] }}{{ (1, 2)|length }}", {"name": "x"}, "xx2"),
 ]  # fmt: skip
 
@@ -157,7 +162,7 @@ WRONG: list[tuple[str, str]] = [
     ("{{ list|map(name)|join }}", "no filter named 'attr'"),
     ("{{ list|select(name)|join }}", "attr"),
     ("{{ list|join(nosuch='x') }}", "nosuch"),
-    ("{{ loop.cycle(1) }}", "not safely callable"),
+    ("{{ loop.cycle(1) }}", "inside of a loop only"),
     ("{% if false %}x{% endif %}", "is empty"),
     ("{{ '\\0' }}", "NUL"),
     ("{{ '\\ud800' }}", "surrogates"),
@@ -250,27 +255,34 @@ def test_all_locales_together_are_bounded() -> None:
 
 
 GOOD = Texts("T", "M")
+
+
+def message(source: str, locales: int = 1) -> Template:
+    """A template with this message in so many locales, en-00, en-01, …"""
+    return Template(default_locale="en-00", locales={f"en-{n:02}": Texts("T", source) for n in range(locales)})
+
+
 SHAPES: list[tuple[Template, str, str]] = [
-    (Template(name="Bad", default_locale="en", locales={"en": GOOD}), "name", "letter"),
-    (Template(name="a" * 65, default_locale="en", locales={"en": GOOD}), "name", "64"),
-    (Template(name="a\n", default_locale="en", locales={"en": GOOD}), "name", "64"),
+    (one_locale(GOOD, name="Bad"), "name", "letter"),
+    (one_locale(GOOD, name="a" * 65), "name", "64"),
+    (one_locale(GOOD, name="a\n"), "name", "64"),
     (Template(default_locale="en", locales={}), "locales", "empty"),
     (Template(default_locale="de", locales={"en": GOOD}), "default_locale", "one of locales"),
     (Template(default_locale="EN", locales={"en": GOOD}), "default_locale", "one of locales"),
     (Template(default_locale="en", locales={"en": GOOD, "x": GOOD}), "locales", "language tags"),
     (Template(default_locale="en", locales={"en": GOOD, "de\n": GOOD}), "locales", "language tags"),
     (Template(default_locale="de-AT", locales={"de-AT": GOOD, "de_at": GOOD}), "locales", "same"),
-    (Template(default_locale="en", locales={f"en-{n:02}": GOOD for n in range(21)}), "locales", "20"),
-    (Template(default_locale="en", locales={"en": Texts("", "M")}), "locales.en.title", "empty"),
-    (Template(default_locale="en", locales={"en": Texts("T", "M", "")}), "locales.en.html", "empty"),
-    (Template(default_locale="en", locales={"en": Texts("T", "é" * 32_769)}), "locales.en.message", "65536 bytes"),
-    (Template(default_locale="en", locales={"en": Texts("T", "{{ a }}" * 6_000)}), "locales.en.message", "5000"),
-    (Template(default_locale="en", locales={"en": Texts("T", "{% if 1 %}" * 70 + "x" + "{% endif %}" * 70)}), "locales.en.message", "64 levels"),
-    (Template(default_locale="en", locales={"en": Texts("T", "{{ " + "a" + "|e" * 70 + " }}")}), "locales.en.message", "64 levels"),
-    (Template(default_locale="en", locales={"en": Texts("T", "{{ " + "(" * 9_000 + " }}")}), "locales.en.message", "deep"),
-    (Template(default_locale="en-00", locales={f"en-{n:02}": Texts("T", "{{ a }}" * 2_500) for n in range(9)}), "locales.en-07.message", "20000"),
-    (Template(default_locale="en-00", locales={f"en-{n:02}": Texts("T", "M", "x" * 60_000) for n in range(18)}), "locales", "1048576"),
-]  # fmt: skip
+    (message("M", 21), "locales", "20"),
+    (one_locale(Texts("", "M")), "locales.en.title", "empty"),
+    (one_locale(Texts("T", "M", "")), "locales.en.html", "empty"),
+    (message("é" * 32_769), "locales.en-00.message", "65536 bytes"),
+    (message("x" * 60_000, 18), "locales", "1048576"),
+    (message("{{ a }}" * 6_000), "locales.en-00.message", "5000"),
+    (message("{{ a }}" * 2_500, 9), "locales.en-07.message", "20000"),
+    (message("{% if 1 %}" * 70 + "x" + "{% endif %}" * 70), "locales.en-00.message", "64 levels"),
+    (message("{{ a" + "|e" * 70 + " }}"), "locales.en-00.message", "64 levels"),
+    (message("{{ " + "(" * 9_000 + " }}"), "locales.en-00.message", "deep"),
+]
 
 
 @pytest.mark.parametrize(("template", "field", "reason"), SHAPES, ids=range(len(SHAPES)))
@@ -338,7 +350,20 @@ def test_many_threads_render_the_same_template_at_once() -> None:
 
 FRAGMENTS = [
     *("{{", "}}", "{%", "%}", "{#", "#}", "{{ x }}", "{{ y[", "]", "(", ")", "'", '"', "|", ".", ",", "~", "\n"),
-    *("if ", "endif", "else", "elif ", "for a in ", "endfor", "set a = ", "endset", "with ", "filter ", "raw", "endraw"),
+    *(
+        "if ",
+        "endif",
+        "else",
+        "elif ",
+        "for a in ",
+        "endfor",
+        "set a = ",
+        "endset",
+        "with ",
+        "filter ",
+        "raw",
+        "endraw",
+    ),
     *("x", "y", "loop", "self", "a", "1", "2.5", "-", "+", "*", "/", "%", "==", "<", " in ", " not ", " is ", " and "),
     *("join", "map", "upper", "default", "sort", "format", "items", "tojson", "int", "first", "odd", "defined", "none"),
 ]
@@ -347,7 +372,6 @@ FRAGMENTS = [
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join))
 def test_whatever_stands_in_a_template_it_is_rendered_or_refused(source: str) -> None:
     template = one_locale(Texts("T", f"M{source}", f"M{source}"))
-    try:
-        json.dumps(render(template, {"x": "x", "y": [1, {"x": None}]}).default.message)
-    except InvalidValue as error:
-        assert error.field is not None
+    with contextlib.suppress(InvalidValue):
+        made = render(template, {"x": "x", "y": [1, {"x": None}]}).default
+        assert made.message.startswith("M")

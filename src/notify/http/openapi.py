@@ -36,7 +36,10 @@ _TEXTS: dict[str, tuple[dict[str, Any], str]] = {
     "channels": ({"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^[a-z][a-z0-9_]*$"}, "email"),
     "types": (_TYPE, "news"),
     "templates": ({"type": "string", "pattern": f"^{NAME}$"}, "order.shipped"),
-    "unsubscribe": ({"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+[.][A-Za-z0-9_-]+$"}, "eyJ0.eyJz.c2ln"),
+    "unsubscribe": (
+        {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+[.][A-Za-z0-9_-]+$"},
+        "eyJ0.eyJz.c2ln",
+    ),
 }
 _PROBLEM_TEXTS = {
     400: "The input cannot be accepted; `field` names what is wrong with it. Nothing was written.",

@@ -178,7 +178,7 @@ async def put_template(connection: AsyncConnection[Any], template: Template) -> 
         connection,
         "put_template",
         Put,
-        name=template.name,
+        template=template.name,
         default_locale=template.default_locale,
         locales=locales,
     )
@@ -186,7 +186,7 @@ async def put_template(connection: AsyncConnection[Any], template: Template) -> 
 
 async def find_template(connection: AsyncConnection[Any], name: str, version: int | None) -> Version | None:
     """A version of a template; None: the newest."""
-    return await queries.maybe(connection, "find_template", Version, name=name, version=version)
+    return await queries.maybe(connection, "find_template", Version, template=name, version=version)
 
 
 async def list_templates(connection: AsyncConnection[Any], after: str | None, limit: int) -> list[TemplateSummary]:
@@ -196,7 +196,7 @@ async def list_templates(connection: AsyncConnection[Any], after: str | None, li
 
 async def delete_template(connection: AsyncConnection[Any], name: str) -> bool:
     """Delete all versions; whether there was any."""
-    return await queries.one(connection, "delete_template", bool, name=name)
+    return await queries.one(connection, "delete_template", bool, template=name)
 
 
 def _template(name: str, fields: TemplateFields) -> Template:

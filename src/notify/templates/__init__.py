@@ -5,9 +5,9 @@
     render(template, variables)  every locale at once, so that what is wrong with any is told when scheduling
     choose(contents, locale)     the texts for a recipient: exact, then shorter tags, then the default
 
-`contents` has the shapes and the choice of a locale, `rendering` the three others. Templates are Jinja, in a sandbox that
-trusts nobody: `language` says what may stand in one, `filters` and `values` what can be done with values, `sandbox` what is
-within reach (JSON values, and nothing else), and `meter` what all of it may cost.
+`contents` has the shapes and the choice of a locale, `rendering` the three others. Templates are Jinja, in a sandbox
+that trusts nobody: `language` says what may stand in one, `filters` and `values` what can be done with values,
+`sandbox` what is within reach (JSON values, and nothing else), and `meter` what all of it may cost.
 """
 
 from notify.templates.contents import Contents, Template, Texts, choose, locale_for

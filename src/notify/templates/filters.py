@@ -1,9 +1,9 @@
 """The filters and tests of templates: Jinja's, without those that reach for more than values, and bounded.
 
 Each pays for what it is given before it works (see `meter`), and a generator's items come as a list, so that nothing
-is left to be done unpaid. Those whose result can be far larger than what they are given are written anew here. Left out
-are `attr`, `batch`, `pprint`, `random`, `slice`, `striptags`, `urlize`, `wordwrap`, `xmlattr`, and the tests `callable`,
-`filter` and `test`.
+is left to be done unpaid. Those whose result can be far larger than what they are given are written anew here.
+Left out are `attr`, `batch`, `pprint`, `random`, `slice`, `striptags`, `urlize`, `wordwrap`, `xmlattr`, and the tests
+`callable`, `filter` and `test`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any
 
-from jinja2 import Environment, pass_context, pass_environment, pass_eval_context
+from jinja2 import Environment, Undefined, pass_context, pass_environment, pass_eval_context
 from jinja2.filters import FILTERS as JINJA
 from jinja2.filters import do_indent, do_replace, do_round, make_attrgetter
 from jinja2.nodes import EvalContext
@@ -27,9 +27,9 @@ from notify.templates.values import compute, kind_of, number, printed
 
 Work = Callable[..., Any]
 
-_TEXTS = "capitalize e escape forceescape lower title trim truncate upper urlencode wordcount".split()
-_LISTS = "dictsort groupby max min reject rejectattr select selectattr sort unique".split()
-_PLAIN = "abs count d default filesizeformat first float int items last length list reverse tojson".split()
+_TEXTS = "capitalize e escape forceescape lower title trim truncate upper urlencode wordcount"
+_LISTS = "dictsort groupby max min reject rejectattr select selectattr sort unique"
+_PLAIN = "abs count d default filesizeformat first float int items last length list reverse tojson"
 _LEFT_OUT_TESTS = frozenset({"callable", "filter", "test"})
 _MOST_WIDTH = 200
 _MOST_DIGITS = 15
@@ -183,8 +183,9 @@ class _Rounds:
 
 
 def _rounds(value: Any, steps: int) -> _Rounds:
+    if isinstance(value, Undefined):
+        str(value)  # raises Absent
     if not isinstance(value, str | dict | list | tuple):
-        list(value if value is not None else ())  # of what is missing: raises Absent
         raise Fault(f"{kind_of(value)} cannot be looped over")
     spend(len(value))
     return _Rounds(list(value), steps)
@@ -196,9 +197,9 @@ def _weighed(value: Any) -> Any:
 
 
 FILTERS: dict[str, Work] = {
-    **{name: _charged(JINJA[name], text=True) for name in _TEXTS},
-    **{name: _charged(JINJA[name], listed=True) for name in _LISTS},
-    **{name: _charged(JINJA[name]) for name in _PLAIN},
+    **{name: _charged(JINJA[name], text=True) for name in _TEXTS.split()},
+    **{name: _charged(JINJA[name], listed=True) for name in _LISTS.split()},
+    **{name: _charged(JINJA[name]) for name in _PLAIN.split()},
     "center": _charged(_center, text=True),
     "format": _charged(_format, text=True),
     "indent": _charged(_indent, text=True),

@@ -1,7 +1,7 @@
 """What may stand in a template: expressions, `if`, `for`, `set`, `with`, `filter`. Everything else is refused.
 
-There is nothing to define or to call, so a template cannot recurse, and does what its loops say and no more. These are told
-what a round costs, and comparisons and cuts what they look at, before it is compiled: see `meter`.
+There is nothing to define or to call, so a template cannot recurse, and does what its loops say and no more. Before
+it is compiled, loops are told what a round costs, and comparisons and cuts to pay for what they look at: see `meter`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Templates as a whole: checked, asked for their variables, rendered in every locale.
 
-What is wrong is told with its place: InvalidValue, or LimitExceeded where there is a limit, with the field `locales.de.html`, or `variables.name` for a
-variable that is missing.
+What is wrong is told with its place: InvalidValue, or LimitExceeded where there is a limit, with the field
+`locales.de.html`, or `variables.name` for a variable that is missing.
 """
 
 from __future__ import annotations

@@ -25,13 +25,27 @@ from notify.templates.language import examine, priced
 from notify.templates.values import compute, kind_of, printed
 
 _OF_LOOPS = frozenset(
-    "cycle depth depth0 first index index0 last length nextitem previtem revindex revindex0".split()
+    (
+        "cycle",
+        "depth",
+        "depth0",
+        "first",
+        "index",
+        "index0",
+        "last",
+        "length",
+        "nextitem",
+        "previtem",
+        "revindex",
+        "revindex0",
+    )
 )
 # What a template may be so odd as to raise in Jinja, or in Python, which compiles what Jinja makes of it.
 _ODD = (TemplateError, SyntaxError, ValueError, OverflowError, RecursionError, MemoryError)
 # Bytes, roughly: what is kept compiled.
 _MOST_KEPT = 32_000_000
 _BYTES_A_NODE = 500
+_MOST_NAME = 100
 
 
 class Compiled(msgspec.Struct, frozen=True):
@@ -48,7 +62,9 @@ class _Unknown(StrictUndefined):
 
     def __init__(self, hint: str | None = None, obj: Any = missing, name: Any = None, exc: Any = None) -> None:
         variable = name if obj is missing and hint is None else None
-        super().__init__(hint, obj, name, partial(Absent, variable=variable))  # type: ignore[arg-type]  # raised alike
+        # What is in a value that is no name may be too much to be told.
+        shown = name[:_MOST_NAME] if isinstance(name, str) else name if isinstance(name, int) else kind_of(name)
+        super().__init__(hint, obj, shown, partial(Absent, variable=variable))  # type: ignore[arg-type]  # raised alike
 
     @property
     def _undefined_message(self) -> str:
@@ -88,9 +104,11 @@ class _Environment(ImmutableSandboxedEnvironment):
         """`left operator right`."""
         return compute(operator, left, right)
 
-    def is_safe_callable(self, obj: Any) -> bool:
-        """`loop.cycle` alone."""
-        return getattr(obj, "__func__", None) is LoopContext.cycle
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: B902, N805
+        """`obj(…)`, of `loop.cycle` alone. Named as Jinja names them, since templates may name arguments."""
+        if getattr(__obj, "__func__", None) is not LoopContext.cycle:
+            raise Fault("`loop.cycle` can be called inside of a loop only")
+        return __context.call(__obj, *args, **kwargs)
 
 
 @pass_context
