@@ -1,7 +1,7 @@
-"""What Apprise and its HTTP library do in a confined thread.
+"""What Apprise and its HTTP library do in a confined thread, by hooks as confined.py has them.
 
-  AppriseAttachment.instantiate   names no file: templates and keys come to a plugin by it alone, and could be any file of
-                                  this machine, or any URL
+  AppriseAttachment.instantiate   refuses: by it alone come templates and keys to a plugin, which may be any file of this
+                                  machine, or any URL
   HTTPAdapter.send                of requests: bounded in time and size, straight to the host, and never redirected
 
 A module of its own, as both libraries are imported at the first message only.
@@ -29,8 +29,8 @@ _plain_instantiate = AppriseAttachment.instantiate
 
 def install() -> None:
     """Set the hooks, for the life of the process. Twice is as once."""
-    HTTPAdapter.send = _send  # type: ignore[method-assign]
-    AppriseAttachment.instantiate = staticmethod(_instantiate)  # type: ignore[method-assign,assignment]
+    HTTPAdapter.send = _send  # type: ignore[method-assign, assignment]
+    AppriseAttachment.instantiate = staticmethod(_instantiate)  # type: ignore[method-assign]
 
 
 def _instantiate(*given: Any, **options: Any) -> Any:

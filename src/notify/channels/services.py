@@ -1,8 +1,9 @@
 """The channels that Apprise serves: Slack, Telegram, SMS and a hundred other services, each by one URL.
 
-An address is an Apprise URL, a text or an object with `url`. Callers register it, so it decides as little as can be: its
-scheme must be on the operator's list, it reaches what is public or in NOTIFY_OUTSIDE_ALLOW, follows no redirect, names
-no file of this machine, and has the time that NOTIFY_SEND_SECONDS leaves. confined.py holds it to that while it sends.
+An address is an Apprise URL, a text or an object with `url`. Callers register it, so it decides as little as can be:
+its scheme must be on the operator's list, it reaches what is public or in NOTIFY_OUTSIDE_ALLOW, follows no redirect,
+names no file of this machine, and has the time that NOTIFY_SEND_SECONDS leaves. confined.py holds it to that while it
+sends.
 
 Apprise blocks, so each message has a thread of its own. One that does not end in time is left behind: its connections
 are shut, which ends it, and as a daemon it does not hold up the end of the process. The system's resolver may still
@@ -105,8 +106,9 @@ def check_settings(settings: Settings) -> None:
     listed = names(settings)
     if len(set(listed)) < len(listed) or not all(NAME.fullmatch(name) and name not in _TAKEN for name in listed):
         raise ConfigError(
-            f"NOTIFY_APPRISE_CHANNELS={settings.apprise_channels!r} should be names with commas between: a letter, then "
-            f"letters, digits and underscores, 32 at most, lower case; none twice, and none of {', '.join(_TAKEN)}"
+            f"NOTIFY_APPRISE_CHANNELS={settings.apprise_channels!r} should be names with commas between: a letter, "
+            "then letters, digits and underscores, 32 at most, lower case; none twice, and none of "
+            f"{', '.join(_TAKEN)}"
         )
     schemes = _listed(settings.apprise_schemes)
     if not all(_SCHEME.fullmatch(scheme) for scheme in schemes):
@@ -149,7 +151,8 @@ def _library() -> tuple[Any, Any]:
     from notify.channels import confined_apprise  # noqa: PLC0415
 
     confined_apprise.install()
-    apprise.NotificationManager().schemas()
+    plugins: Any = apprise.NotificationManager
+    plugins().schemas()
     # Nothing of Apprise's own in a message, and nothing kept on disk.
     asset = apprise.AppriseAsset(
         app_id="notify",
@@ -187,7 +190,8 @@ def _send(call: Call, url: str, message: Message, schemes: frozenset[str] | None
 
 
 def _notify(library: Any, service: Any, url: str, message: Message) -> bool:
-    """Whether the service took it. Not by `Apprise.notify`, which retries, and calls what failed sent, as the URL says."""
+    """Whether the service took it."""
+    # Not by Apprise.notify(), which tries again and calls a failure a success where the URL says so.
     service.redirects = False
     # It paces the parts of one message; a service that minds says 429, and waiting here would only use up the time.
     service.request_rate_per_sec = 0
@@ -221,13 +225,13 @@ def _failure(call: Call, hide: Callable[[str], str], error: str) -> Outcome:
 
 
 def _host(service: Any) -> str:
-    """The host in its URL, which is no secret; empty where something else may stand in its place, as a topic of ntfy."""
+    """The host in its URL, which is no secret; empty where it may be something else, as a topic of ntfy."""
     named = "." in str(service.host) and any("{host}" in template for template in service.templates)
     return str(service.host) if named else ""
 
 
 def _hide(url: str, host: str, text: str) -> str:
-    """The text in one line, without any part of the URL but the host: which part is a secret, only the plugin knows."""
+    """The text in one line, without any part of the URL but the host, as only the plugin knows which are secret."""
     given = re.split(r"[/:@?&=]+", url.partition("://")[2])
     whole = {form for part in given for form in (part, unquote_plus(part))}
     pieces = {piece for part in whole for piece in (part, quote(part, safe=""), *re.split(r"[\s,;/:@]+", part))}
