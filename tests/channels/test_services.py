@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import socket
@@ -16,10 +17,13 @@ from typing import Any
 import apprise
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.response import HTTPResponse
 
 from helpers.mail import message
 from helpers.receiver import Answer, Receiver
 from helpers.wait import until_async
+from notify.channels import confined_apprise
 from notify.channels.confined import UNCONFINED
 from notify.channels.protocol import Outcome
 from notify.channels.services import THREADS, AppriseChannel, check_settings
@@ -28,6 +32,23 @@ from notify.errors import ConfigError
 
 HERE: dict[str, Any] = {"apprise_schemes": "json,ntfy,slack,tgram", "outside_allow": "127.0.0.0/8"}
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/general"
+ALLOWED = [
+    "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
+    "gchat://workspace/key12345/token12345",
+    "mailgun://user@example.org/abc12345-abc12345-abc",
+    "ntfys://ada-lessons",
+    f"pbul://{'a' * 32}",
+    f"pover://{'u' * 30}@{'t' * 30}",
+    "sendgrid://SGabcdefg:from@example.org/to@example.org",
+    "signals://signal.example.org/+447700900123/+447700900456",
+    "slack://xoxb-1234-1234-abc124/#general",
+    "sns://AKIAIOSFODNN7EXAMPLE/wJalrXUtnFEMI/us-east-1/+18001234567",
+    "tgram://123456789:abcdefg_hijklmnop/12315544",
+    f"twilio://AC{'0' * 32}:{'1' * 32}@+15551234567/+15557654321",
+    f"vonage://abcdefgh:{'a' * 16}@15551234567/15557654321",
+    "whatsapp://abcdefghijklmnop@1234567890/15557654321",
+    f"workflows://example.org/{'a' * 32}/{'b' * 43}",
+]
 NOWHERE = "nowhere.example.org"
 TESTS = Path(__file__).parents[1]
 TITLE, TEXT = message().title, message().message
@@ -65,6 +86,24 @@ async def test_it_arrives_at_another_service(service: Receiver) -> None:
     assert (await send({"url": at(service, "/coffee", "ntfy")}, priority="urgent")).kind == "sent"
     got = service.last.json()
     assert (got["topic"], got["title"], got["message"]) == ("coffee", TITLE, TEXT)
+
+
+@pytest.mark.parametrize("url", ALLOWED)
+async def test_services_that_are_allowed_get_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As their plugins make it, without the network: what is switched off of Apprise must not keep it from them."""
+    asked: list[Any] = []
+
+    def taken(adapter: HTTPAdapter, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        asked.append(request.body)
+        answer = b'{"ok":true,"result":{"message_id":1},"messages":[{"status":"0"}]}'
+        return adapter.build_response(request, HTTPResponse(io.BytesIO(answer), preload_content=False, status=200))
+
+    monkeypatch.setattr(confined_apprise, "_plain_send", taken)
+    settings = {"apprise_schemes": Settings().apprise_schemes}
+    assert await send(url, settings, title="Coffee", message="Espresso") == Outcome(kind="sent")
+    (body,) = asked
+    assert b"Coffee" in (raw := body.encode() if isinstance(body, str) else body)
+    assert b"Espresso" in raw
 
 
 @pytest.mark.parametrize(("priority", "kind"), [("low", "info"), ("high", "warning"), ("urgent", "warning")])
@@ -113,6 +152,11 @@ async def test_what_is_not_public_is_not_reached(service: Receiver, host: str) -
     assert (outcome.kind, outcome.code) == ("final", "blocked")
     assert "loopback" in outcome.detail
     assert service.requests == []
+
+
+@pytest.mark.parametrize("url", ["mailto://ada:secret@example.org?smtp=127.0.0.1", "irc://127.0.0.1/#room"])
+async def test_nor_is_it_without_http(url: str) -> None:
+    assert (await send(url, {"apprise_schemes": "mailto,irc", "outside_allow": ""})).code == "blocked"
 
 
 async def test_proxies_are_not_asked_to_reach_it_instead(service: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +330,7 @@ def test_a_thread_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
 def test_the_schemes_that_are_allowed_exist() -> None:
     plugins: Any = apprise.NotificationManager
     known = set(plugins().schemas())
-    assert set(Settings().apprise_schemes.split(",")) <= known
+    assert {url.partition(":")[0] for url in ALLOWED} == set(Settings().apprise_schemes.split(",")) <= known
     assert known >= UNCONFINED
 
 
