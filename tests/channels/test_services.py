@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from helpers.mail import message
 from helpers.receiver import Answer, Receiver
 from helpers.wait import until_async
 from notify.channels import confined_apprise
-from notify.channels.confined import UNCONFINED
+from notify.channels.confined import UNCONFINED, Call, confine
+from notify.channels.guard import networks
 from notify.channels.protocol import Outcome
 from notify.channels.services import THREADS, AppriseChannel, check_settings
 from notify.config import Settings
@@ -291,6 +293,26 @@ async def test_in_staging_all_go_to_one_url(service: Receiver) -> None:
     assert service.last.target == "/staging"
 
 
+async def test_what_a_plugin_does_at_its_end_is_confined_too(service: Receiver) -> None:
+    """Emby logs out when it is collected, which may happen anywhere."""
+
+    def logged_in(asset: apprise.AppriseAsset | None) -> Any:
+        made: Any = apprise.Apprise.instantiate(at(service, "/1", "emby").replace("//", "//ada:secret@"), asset=asset)
+        made.access_token, made.user_id = "token", "1"
+        return made
+
+    def collected(asset: apprise.AppriseAsset | None, call: Call | None) -> list[str]:
+        with confine(call) if call else nullcontext():
+            plugin = logged_in(asset)
+            del plugin
+        return [one.target for one in service.requests]
+
+    ours = confined_apprise.load()
+    assert await asyncio.to_thread(collected, ours, None) == []
+    assert await asyncio.to_thread(collected, ours, Call(networks("127.0.0.1"), 10)) == ["/Sessions/Logout"]
+    assert await asyncio.to_thread(collected, None, None) == ["/Sessions/Logout"] * 2
+
+
 async def test_others_in_the_process_are_left_alone(service: Receiver, caplog: pytest.LogCaptureFixture) -> None:
     assert (await send(at(service), {"outside_allow": ""})).code == "blocked"
     with socket.create_connection(("127.0.0.1", service.port)):
@@ -315,7 +337,8 @@ def test_a_thread_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
     code = (
         "import asyncio, socket, threading; from helpers.mail import message; from notify.config import Settings\n"
         "from notify.channels import services\n"
-        "services._library()\n"
+        "from notify.channels import confined_apprise\n"
+        "confined_apprise.load()\n"
         "socket.getaddrinfo = lambda *given, **named: threading.Event().wait()\n"
         "channel = services.AppriseChannel(Settings(apprise_schemes='json', send_seconds=0.2), 'stuck')\n"
         "print(asyncio.run(channel.send(message(address='json://stuck.example'))).code)\n"
