@@ -9,8 +9,8 @@ Apprise blocks, so each message has a thread of its own. One that does not end i
 are shut, which ends it, and as a daemon it does not hold up the end of the process. The system's resolver may still
 hold it for a while; beyond THREADS nothing more is begun.
 
-services_send.py does the sending, and imports the library and its plugins. So it is imported at the first message itself:
-it costs 26 MB and 0.8 s, for which the event loop may be 30 ms late. A message takes some 2 ms of CPU.
+services_send.py does the sending, and imports the library and its plugins. So it is imported at the first message
+itself: that costs 26 MB and 0.8 s, for which the event loop may be 30 ms late. A message takes some 2 ms of CPU.
 """
 
 from __future__ import annotations
@@ -77,7 +77,11 @@ class AppriseChannel:
         call = Call(self._allowed, self._seconds)
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         work = functools.partial(self._work, call, url, message, answer)
-        threading.Thread(target=work, name=f"channel {self.name}", daemon=True).start()
+        try:
+            threading.Thread(target=work, name=f"channel {self.name}", daemon=True).start()
+        except RuntimeError as error:  # the system gives no more
+            self._slots.release()
+            return retry("busy", describe(error), outage=True)
         try:
             async with asyncio.timeout(self._seconds):
                 return await answer
