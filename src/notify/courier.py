@@ -28,8 +28,8 @@ from notify.supervise import backoff, describe
 
 log = structlog.stdlib.get_logger("notify.courier")
 
-# So many are taken at most for each that can be under way, as long as they are fast enough for half of the lease; the next
-# when half of them are left, so that nobody waits for the database.
+# So many are taken at most for each that can be under way, as long as they are fast enough for half of the lease; the
+# next when half of them are left, so that nobody waits for the database.
 _MOST_AHEAD = 16
 _LEAST_SECONDS = 0.001
 # What is under way when the worker stops has so long to end; what then is not done is tried again by another.
