@@ -132,12 +132,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     smtp_connections: Annotated[int, Meta(ge=1, le=100, description="connections to the mail server")] = 4
     webhook_secret: Annotated[
         str | None,
-        Meta(description="whsec_… that signs webhooks whose address has none; two, with a space, while one is replaced"),
+        Meta(
+            description="whsec_… that signs webhooks whose address has none; two, with a space, while one is replaced"
+        ),
     ] = None
     webhook_concurrency: Annotated[int, Meta(ge=1, le=1_000, description="webhook calls under way at once")] = 64
     outside_allow: Annotated[
         str,
-        Meta(description="comma-separated networks, as 10.1.0.0/16, that webhooks and Apprise may reach though private"),
+        Meta(
+            description="comma-separated networks, as 10.1.0.0/16, that webhooks and Apprise may reach though private"
+        ),
     ] = ""
     apprise_channels: Annotated[
         str, Meta(description="comma-separated names of channels that Apprise serves, as apprise,sms; empty: none")

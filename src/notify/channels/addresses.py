@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -90,10 +89,12 @@ def check_address(channel: str, address: Address) -> None:
 def _field(address: Address, channel: str, name: str, known: set[str]) -> str:
     if isinstance(address, str):
         text: Any = address
-    elif isinstance(address, Mapping) and address.keys() <= known:
+    elif address.keys() <= known:
         text = address.get(name)
     else:
-        raise InvalidValue(f"an address of {channel} must be a text, or an object of {', '.join(sorted(known))}", field="addresses")
+        raise InvalidValue(
+            f"an address of {channel} must be a text, or an object of {', '.join(sorted(known))}", field="addresses"
+        )
     if not isinstance(text, str) or not text or len(text) > _MOST_URL or _CONTROL.search(text):
         raise InvalidValue(
             f"an address of {channel} must be a text of 1 to {_MOST_URL} characters without spaces", field="addresses"
