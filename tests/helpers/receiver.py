@@ -12,20 +12,20 @@ import ssl
 import threading
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
+import trustme
 from aiohttp import web
 from multidict import CIMultiDictProxy
 from standardwebhooks import Webhook
 
 from helpers.wait import until
 
-# Signed by itself, for 127.0.0.1 and localhost; it guards nothing.
-_CERTIFICATE = Path(__file__).with_name("self_signed.pem")
 _PART = b"endless " * 512
 _LAST_ROUNDS = 5
+# Seconds for answers under way; to aiohttp 0 means for ever.
+_GRACE = 0.01
 
 
 class Answer(NamedTuple):
@@ -34,8 +34,9 @@ class Answer(NamedTuple):
     status: int = 200
     headers: Mapping[str, str] = {}
     body: bytes = b""
-    way: Literal["whole", "hang", "drop", "stall", "endless", "garbage"] = "whole"
-    """hang: no answer. drop: the connection is cut instead of one. stall: the body does not end. endless: it never
+    way: Literal["whole", "hang", "hold", "drop", "stall", "endless", "garbage"] = "whole"
+    """hang: no answer. hold: none before `release()`.
+    drop: the connection is cut instead of one. stall: the body does not end. endless: it never
     stops coming. garbage: the body alone, which is no HTTP."""
 
 
@@ -58,15 +59,18 @@ class Received(NamedTuple):
 
 
 class Receiver:
-    """One server, on a port of its own."""
+    """One server, on a port of its own. `tls`: with this certificate, or with one that nobody vouches for."""
 
-    def __init__(self, *, tls: bool = False) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | bool = False) -> None:
         self.requests: list[Received] = []
         self.left = 0
         """Callers that went away before their answer had ended."""
+        self.answered = 0
+        """Whole answers."""
+        self._released = asyncio.Event()
         self._answers = [Answer()]
         self._connections: dict[asyncio.BaseTransport, int] = {}
-        self._tls = _tls_context() if tls else None
+        self._tls = unknown_certificate() if tls is True else tls or None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="receiver", daemon=True)
 
@@ -109,6 +113,10 @@ class Receiver:
         until(lambda: len(self.requests) >= count, what=f"{count} requests")
         return list(self.requests)
 
+    def release(self) -> None:
+        """Answer those that are held, and hold no more."""
+        self._loop.call_soon_threadsafe(self._released.set)
+
     async def _open(self) -> None:
         self._server = web.Server(self._handle, handler_cancellation=True, access_log=None)
         self._listener = await self._loop.create_server(self._server, "127.0.0.1", 0, ssl=self._tls, backlog=512)
@@ -116,7 +124,7 @@ class Receiver:
 
     async def _close(self) -> None:
         self._listener.close()
-        await self._server.shutdown(0)
+        await self._server.shutdown(_GRACE)
         # Transports leave their sockets in later rounds.
         for _ in range(_LAST_ROUNDS):
             await asyncio.sleep(0)
@@ -134,11 +142,12 @@ class Receiver:
             self.left += 1
             raise
 
-    async def _give(
-        self, answer: Answer, request: web.BaseRequest, transport: asyncio.Transport
-    ) -> web.StreamResponse:
+    async def _give(self, answer: Answer, request: web.BaseRequest, transport: asyncio.Transport) -> web.StreamResponse:
         whole = web.Response(status=answer.status, headers=answer.headers, body=answer.body)
-        if answer.way == "whole":
+        if answer.way == "hold":
+            await self._released.wait()
+        if answer.way in ("whole", "hold"):
+            self.answered += 1
             return whole
         if answer.way in ("drop", "garbage"):
             if answer.way == "garbage":
@@ -163,7 +172,7 @@ async def _for_ever() -> None:
     await asyncio.Event().wait()
 
 
-def _tls_context() -> ssl.SSLContext:
+def unknown_certificate() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_CERTIFICATE)
+    trustme.CA().issue_cert("127.0.0.1", "localhost").configure_cert(context)
     return context

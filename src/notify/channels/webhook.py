@@ -1,4 +1,4 @@
-"""Webhooks: a POST to the recipient's URL, signed as standardwebhooks.com has it, so that receivers can use its libraries.
+"""Webhooks: a POST to the recipient's URL, signed as standardwebhooks.com says; receivers can use its libraries.
 
 The body and `webhook-id` are the same in every attempt; `webhook-timestamp` and `webhook-signature` are new in each.
 No redirect, proxy or cookie is followed, used or kept, and no address that the guard refuses is reached.
