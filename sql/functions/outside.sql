@@ -195,7 +195,8 @@ language sql stable as $$
   select g.place, d.id, case
       when b.expires_at <= p_now then 'expired'
       when t.paused_at is not null then 'paused'
-      when n.priority <> 'urgent' and not coalesce(t.required, false) and notify.is_opted_out(r.preferences, p_channel, b.type) then 'unwanted'
+      when r.preferences ? 'opt_out' and n.priority <> 'urgent' and not coalesce(t.required, false)
+        and notify.is_opted_out(r.preferences, p_channel, b.type) then 'unwanted'
       when coalesce(r.addresses -> p_channel, 'null') = 'null' then 'unreachable'
       when e.disabled_at is not null then 'disabled'
       when e.rests_until > p_now or n.priority <> 'urgent' and q.quiet_until is not null then 'later'

@@ -8,6 +8,7 @@ grant execute on function
   notify.schedule, notify.schedule_together, notify.cancel, notify.cancel_batches, notify.cancel_reference, notify.reschedule, notify.send, notify.retry,
   notify.schedule_status, notify.upsert_recipients, notify.delete_recipient, notify.hold_mailboxes,
   notify.idempotency_begin, notify.idempotency_finish, notify.mark_read, notify.ack,
+  notify.put_template, notify.find_template, notify.list_templates, notify.delete_template,
   notify.replay_deliveries, notify.replay_failed, notify.set_channel, notify.set_type, notify.enable_address, notify.unsubscribe,
   notify.unsubscribe_key, notify.listen, notify.token_key, notify.epoch, notify.now
 to notify_api;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import socket
@@ -10,16 +11,22 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import apprise
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.response import HTTPResponse
 
 from helpers.mail import message
 from helpers.receiver import Answer, Receiver
 from helpers.wait import until_async
-from notify.channels.confined import UNCONFINED
+from notify.channels import confined_apprise
+from notify.channels.confined import UNCONFINED, Call, confine
+from notify.channels.guard import networks
 from notify.channels.protocol import Outcome
 from notify.channels.services import THREADS, AppriseChannel, check_settings
 from notify.config import Settings
@@ -27,7 +34,25 @@ from notify.errors import ConfigError
 
 HERE: dict[str, Any] = {"apprise_schemes": "json,ntfy,slack,tgram", "outside_allow": "127.0.0.0/8"}
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/general"
+ALLOWED = [
+    "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
+    "gchat://workspace/key12345/token12345",
+    "mailgun://user@example.org/abc12345-abc12345-abc",
+    "ntfys://ada-lessons",
+    f"pbul://{'a' * 32}",
+    f"pover://{'u' * 30}@{'t' * 30}",
+    "sendgrid://SGabcdefg:from@example.org/to@example.org",
+    "signals://signal.example.org/+447700900123/+447700900456",
+    "slack://xoxb-1234-1234-abc124/#general",
+    "sns://AKIAIOSFODNN7EXAMPLE/wJalrXUtnFEMI/us-east-1/+18001234567",
+    "tgram://123456789:abcdefg_hijklmnop/12315544",
+    f"twilio://AC{'0' * 32}:{'1' * 32}@+15551234567/+15557654321",
+    f"vonage://abcdefgh:{'a' * 16}@15551234567/15557654321",
+    "whatsapp://abcdefghijklmnop@1234567890/15557654321",
+    f"workflows://example.org/{'a' * 32}/{'b' * 43}",
+]
 NOWHERE = "nowhere.example.org"
+TESTS = Path(__file__).parents[1]
 TITLE, TEXT = message().title, message().message
 
 
@@ -63,6 +88,24 @@ async def test_it_arrives_at_another_service(service: Receiver) -> None:
     assert (await send({"url": at(service, "/coffee", "ntfy")}, priority="urgent")).kind == "sent"
     got = service.last.json()
     assert (got["topic"], got["title"], got["message"]) == ("coffee", TITLE, TEXT)
+
+
+@pytest.mark.parametrize("url", ALLOWED)
+async def test_services_that_are_allowed_get_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As their plugins make it, without the network: what is switched off of Apprise must not keep it from them."""
+    asked: list[Any] = []
+
+    def taken(adapter: HTTPAdapter, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        asked.append(request.body)
+        answer = b'{"ok":true,"result":{"message_id":1},"messages":[{"status":"0"}]}'
+        return adapter.build_response(request, HTTPResponse(io.BytesIO(answer), preload_content=False, status=200))
+
+    monkeypatch.setattr(confined_apprise, "_plain_send", taken)
+    settings = {"apprise_schemes": Settings().apprise_schemes}
+    assert await send(url, settings, title="Coffee", message="Espresso") == Outcome(kind="sent")
+    (body,) = asked
+    assert b"Coffee" in (raw := body.encode() if isinstance(body, str) else body)
+    assert b"Espresso" in raw
 
 
 @pytest.mark.parametrize(("priority", "kind"), [("low", "info"), ("high", "warning"), ("urgent", "warning")])
@@ -105,12 +148,17 @@ async def test_no_redirect_is_followed(service: Receiver, asked: str) -> None:
     assert [got.target for got in service.requests] == ["/hook"]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::1]"])
 async def test_what_is_not_public_is_not_reached(service: Receiver, host: str) -> None:
     outcome = await send(f"json://{host}:{service.port}/", {"outside_allow": "10.0.0.0/8"})
     assert (outcome.kind, outcome.code) == ("final", "blocked")
     assert "loopback" in outcome.detail
     assert service.requests == []
+
+
+@pytest.mark.parametrize("url", ["mailto://ada:secret@example.org?smtp=127.0.0.1", "irc://127.0.0.1/#room"])
+async def test_nor_is_it_without_http(url: str) -> None:
+    assert (await send(url, {"apprise_schemes": "mailto,irc", "outside_allow": ""})).code == "blocked"
 
 
 async def test_proxies_are_not_asked_to_reach_it_instead(service: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +293,26 @@ async def test_in_staging_all_go_to_one_url(service: Receiver) -> None:
     assert service.last.target == "/staging"
 
 
+async def test_what_a_plugin_does_at_its_end_is_confined_too(service: Receiver) -> None:
+    """Emby logs out when it is collected, which may happen anywhere."""
+
+    def logged_in(asset: apprise.AppriseAsset | None) -> Any:
+        made: Any = apprise.Apprise.instantiate(at(service, "/1", "emby").replace("//", "//ada:secret@"), asset=asset)
+        made.access_token, made.user_id = "token", "1"
+        return made
+
+    def collected(asset: apprise.AppriseAsset | None, call: Call | None) -> list[str]:
+        with confine(call) if call else nullcontext():
+            plugin = logged_in(asset)
+            del plugin
+        return [one.target for one in service.requests]
+
+    ours = confined_apprise.load()
+    assert await asyncio.to_thread(collected, ours, None) == []
+    assert await asyncio.to_thread(collected, ours, Call(networks("127.0.0.1"), 10)) == ["/Sessions/Logout"]
+    assert await asyncio.to_thread(collected, None, None) == ["/Sessions/Logout"] * 2
+
+
 async def test_others_in_the_process_are_left_alone(service: Receiver, caplog: pytest.LogCaptureFixture) -> None:
     assert (await send(at(service), {"outside_allow": ""})).code == "blocked"
     with socket.create_connection(("127.0.0.1", service.port)):
@@ -265,23 +333,27 @@ def test_nothing_is_loaded_before_the_first_message() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_a_thread_that_hangs_does_not_hold_up_the_end_of_the_process(service: Receiver) -> None:
-    service.answer(Answer(way="hang"))
+def test_a_thread_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
     code = (
-        "import asyncio; from helpers.mail import message; from notify.config import Settings\n"
-        "from notify.channels.services import AppriseChannel\n"
-        f"settings = Settings(**{HERE!r}, send_seconds=0.01)\n"
-        f"print(asyncio.run(AppriseChannel(settings, 'apprise').send(message(address={at(service)!r}))).code)"
+        "import asyncio, socket, threading; from helpers.mail import message; from notify.config import Settings\n"
+        "from notify.channels import services\n"
+        "from notify.channels import confined_apprise\n"
+        "confined_apprise.load()\n"
+        "socket.getaddrinfo = lambda *given, **named: threading.Event().wait()\n"
+        "channel = services.AppriseChannel(Settings(apprise_schemes='json', send_seconds=0.2), 'stuck')\n"
+        "print(asyncio.run(channel.send(message(address='json://stuck.example'))).code)\n"
+        "print([thread.name for thread in threading.enumerate() if thread.daemon])"
     )
-    environment = {**os.environ, "PYTHONPATH": "tests"}
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
-    assert (done.stdout, done.returncode) == ("timeout\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == ("timeout\n['channel stuck']\n", 0), done.stderr
 
 
 def test_the_schemes_that_are_allowed_exist() -> None:
-    known = set(apprise.NotificationManager().schemas())
-    assert set(Settings().apprise_schemes.split(",")) <= known
+    plugins: Any = apprise.NotificationManager
+    known = set(plugins().schemas())
+    assert {url.partition(":")[0] for url in ALLOWED} == set(Settings().apprise_schemes.split(",")) <= known
     assert known >= UNCONFINED
 
 

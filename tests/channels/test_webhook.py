@@ -379,7 +379,9 @@ async def test_what_is_no_address(address: Any) -> None:
 # what must not be reached
 
 
-@pytest.mark.parametrize("host", ["127.0.0.2", "10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]", "１２７.0.0.2"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.2", "10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]", "１２７.0.0.2"]
+)
 async def test_a_literal_is_blocked(receiver: Receiver, host: str) -> None:
     with capture_logs() as logs:
         outcome = await send(f"http://{host}:{receiver.port}/hook?key=1")
@@ -506,10 +508,16 @@ def test_over_uvloop() -> None:
         names = Names(["127.0.0.1", "127.0.0.2"], socket.gaierror(socket.EAI_NONAME, "gone"))
         places = [receiver.url, receiver.url, receiver.url, tls.url, "http://127.0.0.1:1", "http://127.0.0.2"]
         async with channel(resolver=names) as opened:
-            outcomes = [await opened.send(message(place)) for place in [*places, "http://a.example", "http://b.example"]]
+            outcomes = [
+                await opened.send(message(place)) for place in [*places, "http://a.example", "http://b.example"]
+            ]
         return [outcome.code for outcome in outcomes]
 
-    with Receiver() as receiver, Receiver(tls=True) as tls, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        Receiver() as receiver,
+        Receiver(tls=True) as tls,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         codes = runner.run(calls(receiver, tls))
     assert codes == ["", "http-503", "connect", "tls", "connect", "blocked", "blocked", "dns"]
 

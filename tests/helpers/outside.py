@@ -1,4 +1,4 @@
-"""Deliveries in tests: a channel, recipients with addresses, leases and attempts by the SQL doors, a scripted channel."""
+"""Deliveries in tests: a channel, recipients with addresses, leases and attempts by the doors, a scripted channel."""
 
 from __future__ import annotations
 

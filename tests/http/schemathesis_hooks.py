@@ -17,6 +17,7 @@ _IDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), mi
 _CURSOR_BY_ID = "WyJpZCIsN10"
 _CURSOR_OF_DELIVERIES = "WyJkZWxpdmVyeSIsN10"
 _CURSOR_BY_DUE = "WyJkdWUiLCIyMDI3LTAxLTAxVDAwOjAwOjAwWiIsN10"
+_CURSOR_BY_NAME = "WyJuYW1lIiwiYSJd"
 
 schemathesis.openapi.format("date-time", _TIMES)
 schemathesis.openapi.format(
@@ -25,6 +26,9 @@ schemathesis.openapi.format(
 schemathesis.openapi.format("time-zone", st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]))
 schemathesis.openapi.format("channel", st.just("inbox"))
 schemathesis.openapi.format("cursor", st.just(_CURSOR_BY_ID))
+schemathesis.openapi.format(
+    "template-source", st.sampled_from(["Order {{ number }}", "{{ name|upper }}", "Hello", "é"])
+)
 _OPTIONAL_BODIES = ("POST /api/recipients/{id}/tokens", "POST /api/batches/{id}/replay")
 
 
@@ -42,16 +46,37 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
             case.body["all"] = True  # needed where all filters are left out
         if case.body.get("unknown_recipients") == "reject":  # refuses what the schema cannot know to be unknown
             case.body["unknown_recipients"] = "create"
+        if case.meta is None or case.meta.generation.mode.is_positive:
+            _mend_templates(case.operation.label, case.body)
 
 
 def _mend_query(path: str, query: dict[str, Any]) -> None:
     """An inbox with a key needs its recipient, and a list by due time has cursors of its own."""
     if path.startswith("/api/inbox"):
         query.setdefault("recipient", "ada")
+    elif path == "/api/templates" and query.get("cursor") == _CURSOR_BY_ID:
+        query["cursor"] = _CURSOR_BY_NAME
     elif path == "/api/deliveries" and query.get("cursor") == _CURSOR_BY_ID:
         query["cursor"] = _CURSOR_OF_DELIVERIES
     elif query.get("status") == "pending" and query.get("cursor") == _CURSOR_BY_ID:
         query["cursor"] = _CURSOR_BY_DUE
+
+
+def _mend_templates(label: str, body: dict[str, Any]) -> None:
+    """The default is one of the locales; and which templates there are, and what they ask for, no schema can know."""
+    if label == "POST /api/notifications/schedule/":
+        for name in ("template", "template_version", "variables"):
+            body.pop(name, None)
+        body.setdefault("title", "Coffee")
+        body.setdefault("message", "It is ready")
+    tried = body
+    if label.endswith("/preview"):
+        tried = body.get("template") or {}
+        if tried:
+            body.pop("version", None)
+        body["variables"] = {"number": 1, "name": "Ada"}
+    if isinstance(tried.get("locales"), dict):
+        tried["default_locale"] = next(iter(tried["locales"]))
 
 
 def _mend_times(body: dict[str, Any]) -> None:

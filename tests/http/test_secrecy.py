@@ -53,6 +53,7 @@ def stored(db: Db) -> dict[str, int | str]:
     (row,) = schedule(db, "bob", title=SECRET, reference="of:bob", type="of bob", channels=["inbox", CHANNEL])
     drain(db)
     db.execute("select notify.set_type('of bob', '{\"required\": true}')")
+    db.execute('select notify.put_template(\'t\', \'en\', \'{"en": {"title": "T", "message": "M"}}\')')
     return {
         "notifications": row["notification_id"],
         "batches": row["batch_id"],
@@ -60,6 +61,7 @@ def stored(db: Db) -> dict[str, int | str]:
         "recipients": "bob",
         "channels": CHANNEL,
         "types": "of bob",
+        "templates": "t",
     }
 
 

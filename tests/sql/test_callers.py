@@ -174,6 +174,8 @@ def test_asynchronous_commit_of_the_server_is_not_ours(db: Db, caller: Db) -> No
         "select notify.park(1, 'r')",
         "select notify.drain()",
         "select notify.mark_read('ada', '{1}', null)",
+        'select notify.put_template(\'t\', \'en\', \'{"en": {"title": "T", "message": "M"}}\')',
+        "select notify.delete_template('t')",
     ):
         caller.execute(statement.encode())
         assert value(caller, "show synchronous_commit") == "on", statement

@@ -36,6 +36,7 @@ RELATIONS: dict[str, dict[str, str]] = {
     "notify.secret": {},
     "notify.status_counts": {},
     "notify.stuck": {},
+    "notify.template": {},
     "notify.type": {"notify_api": READ},
     "notify.wakeup": {},
     "notify.api_key_id_seq": {},
@@ -58,6 +59,7 @@ DOORS = {
     "now": "app api worker",
     "cancel_batches delete_recipient hold_mailboxes idempotency_begin idempotency_finish mark_read ack": "api",
     "schedule_together listen token_key epoch": "api",
+    "put_template find_template list_templates delete_template": "api",
     "replay_deliveries replay_failed set_channel set_type enable_address unsubscribe": "api",
     "unsubscribe_key": "api worker",
     "drain pick park plan tidy rescue_deliveries delete_cancelled delete_old": "worker",
@@ -65,10 +67,11 @@ DOORS = {
     "next_deliveries plan_deliveries installation": "worker",
 }
 INNER = (
-    "accept changed_recipients check_content check_recipients check_size check_time delete_empty_batches distinct_ids"
-    " hold_recipient is_crowded is_deep next_due pick_chunk refuse ring ring_at_commit ring_for send_signals settle"
-    " store take_mailboxes admit_deliveries check_options check_preferences check_retry close_deliveries conclude"
-    " is_opted_out judge_deliveries localized note_endpoints put_away quiet_until rest_channel take_deliveries"
+    "accept admit_deliveries changed_recipients check_content check_options check_preferences check_recipients"
+    " check_retry check_size check_template check_template_texts check_time close_deliveries conclude"
+    " delete_empty_batches distinct_ids hold_recipient hold_template is_crowded is_deep is_opted_out"
+    " judge_deliveries localized next_due note_endpoints pick_chunk put_away quiet_until refuse rest_channel"
+    " ring ring_at_commit ring_for send_signals settle store take_deliveries take_mailboxes"
 )
 FUNCTIONS = {name: set(who.split()) for names, who in DOORS.items() for name in names.split()} | {
     name: set() for name in INNER.split()

@@ -29,6 +29,7 @@ from notify.http import (
     problems,
     recipients,
     schedule,
+    templates,
     unsubscribe,
 )
 from notify.http.auth import gate
@@ -76,6 +77,11 @@ _HANDLERS: list[HTTPRouteHandler] = [
     recipients.post_recipients,
     recipients.enable_address,
     recipients.post_token,
+    templates.put_template_version,
+    templates.show_template,
+    templates.list_all_templates,
+    templates.delete_all_versions,
+    templates.preview_template,
     inbox.get_inbox,
     inbox.post_read,
     unsubscribe.show_unsubscribe,

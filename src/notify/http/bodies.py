@@ -26,7 +26,7 @@ MOST_ID = 2**63 - 1
 # From so many bytes on a body is worked on in a thread.
 LARGE_BYTES = 65_536
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
-_INTEGERS = frozenset({"limit", "after", "batch_id", "notification_id"})
+_INTEGERS = frozenset({"limit", "after", "version", "batch_id", "notification_id"})
 _JSON_TYPE = re.compile(r"application/([a-z0-9.+-]+\+)?json", re.IGNORECASE)
 
 

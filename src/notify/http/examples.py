@@ -6,7 +6,7 @@ from typing import Any
 
 from notify import model
 from notify.gateway.frames import Inbox
-from notify.http import outside_shapes, replies, shapes
+from notify.http import outside_shapes, replies, shapes, template_shapes
 
 _CREATED = "2027-12-27T10:00:00Z"
 _DUE = "2030-12-28T10:00:00Z"
@@ -55,6 +55,21 @@ _STREAMED: dict[str, Any] = {
     "expires_at": None,
 }
 
+_TEMPLATE: dict[str, Any] = {
+    "default_locale": "en",
+    "locales": {
+        "en": {
+            "title": "Order {{ order.number }} is on its way",
+            "message": "Hello {{ name }}, it has {{ order.items|length }} parcels.",
+            "html": "<p>Hello {{ name }}, it has {{ order.items|length }} parcels.</p>",
+        },
+        "de": {
+            "title": "Bestellung {{ order.number }} ist unterwegs",
+            "message": "Hallo {{ name }}, es sind {{ order.items|length }} Pakete.",
+        },
+    },
+}
+_VERSION: dict[str, Any] = {"name": "order.shipped", "version": 2, "default_locale": "en", "created_at": _CREATED}
 _ATTEMPT: dict[str, Any] = {
     "number": 1,
     "started_at": "2030-12-28T10:00:00.010Z",
@@ -95,6 +110,20 @@ OF: dict[Any, Any] = {
     shapes.RecipientsRequest: {"recipients": [{"id": "ada", **_PEOPLE}, {"id": 2, "locale": "en"}]},
     shapes.TokenRequest: {"ttl": 3600},
     shapes.ReadRequest: {"up_to_seq": 7},
+    template_shapes.TemplateFields: _TEMPLATE,
+    template_shapes.PreviewRequest: {
+        "variables": {"name": "Ada", "order": {"number": 42, "items": ["cup", "saucer"]}},
+        "locale": "de-AT",
+        "template": _TEMPLATE,
+    },
+    template_shapes.StoredTemplate: {**_VERSION, **_TEMPLATE, "variables": ["name", "order"]},
+    template_shapes.TemplatePage: {"items": [{**_VERSION, "locales": ["de", "en"]}], "next_cursor": None},
+    template_shapes.Preview: {
+        "locale": "de",
+        "title": "Bestellung 42 ist unterwegs",
+        "message": "Hallo Ada, es sind 2 Pakete.",
+        "html": None,
+    },
     outside_shapes.ReplayRequest: {"channel": "email", "code": "smtp-421", "failed_to": _CREATED},
     outside_shapes.BatchReplayRequest: {"limit": 1000},
     outside_shapes.ChannelChanges: {"paused": False, "rate": 50, "retry": _RETRY},

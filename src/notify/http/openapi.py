@@ -16,6 +16,7 @@ from notify.http.bodies import MOST_ID
 from notify.http.claims import HEADER, MOST_CHARS, REPLAYED
 from notify.http.problems import Problem
 from notify.http.routes import JSON, Doc
+from notify.templates.rendering import NAME
 
 _REF = "#/components/schemas/{name}"
 _PLAIN: dict[Any, str] = {str: "string", dict: "object"}
@@ -32,8 +33,12 @@ _RECIPIENT: dict[str, Any] = {
 _TYPE: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 100, "pattern": r"^(?!\.{1,2}$)[^\u0000]+$"}
 _TEXTS: dict[str, tuple[dict[str, Any], str]] = {
     "recipients": (_RECIPIENT, "ada"),
-    "channels": ({"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^(?!inbox$)[a-z][a-z0-9_]*$"}, "email"),
+    "channels": (
+        {"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^(?!inbox$)[a-z][a-z0-9_]*$"},
+        "email",
+    ),
     "types": (_TYPE, "news"),
+    "templates": ({"type": "string", "pattern": f"^{NAME}$"}, "order.shipped"),
     "unsubscribe": (
         {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+[.][A-Za-z0-9_-]+$"},
         "eyJ0.eyJz.c2ln",
@@ -227,7 +232,8 @@ def _schemas(docs: Iterable[Doc]) -> Mapping[str, Any]:
     for doc in docs:
         kinds += [_item(kind) for kind in (doc.body, *doc.answers.values()) if kind is not None and kind not in _PLAIN]
     _, components = msgspec.json.schema_components(list(dict.fromkeys(kinds)), ref_template=_REF)
-    # At least one of its members: the struct cannot say so.
+    # What the structs cannot say: at least one of its members; its own texts, or a template.
     components["ReadRequest"]["minProperties"] = 1
+    components["ScheduleRequest"]["anyOf"] = [{"required": ["title", "message"]}, {"required": ["template"]}]
     words.explain(components)
     return components

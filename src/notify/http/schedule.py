@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -14,16 +13,17 @@ from psycopg import AsyncConnection
 
 from notify import calls
 from notify.calls import Call, perform
-from notify.errors import Busy, InvalidValue, LimitExceeded
+from notify.errors import Busy
 from notify.http.auth import principal_of
-from notify.http.bodies import LARGE_BYTES, as_utc, check_depth, offload, read_body, read_bytes
+from notify.http.bodies import LARGE_BYTES, as_utc, offload, read_body, read_bytes
+from notify.http.content import Content, content_of, settled
 from notify.http.idempotency import claim_of, once
+from notify.http.objects import json_object
 from notify.http.recipients_input import ids_and_rows
 from notify.http.replies import Placed, Scheduled
 from notify.http.routes import Answer, HttpRequest, answer, route
 from notify.http.services import services
 from notify.http.shapes import ScheduleRequest
-from notify.inputs import MOST_DATA_BYTES
 from notify.model import Accepted, UnknownPolicy
 from notify.postgres import queries
 
@@ -35,9 +35,6 @@ _LARGE = 1_000
 _FEW = 20
 _NO_DATA = Raw(b"{}")
 _TRIES = 3
-# Data as it is written may be so much larger than MOST_DATA_BYTES, as every character may be escaped.
-_MOST_WRITTEN = 6 * MOST_DATA_BYTES
-_TEXTS_AND_SPACES = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[ \t\r\n]++', re.DOTALL)
 
 
 @route(
@@ -59,6 +56,9 @@ async def schedule(request: HttpRequest) -> Answer:
     the answer is 201 with `count` 0, and nothing is stored. Without `scheduled_at` it is sent now.
 
     An object among the recipients registers or updates its recipient, as `POST /api/recipients` does.
+
+    A `template` makes title and message of `variables`, here and in all its locales; what becomes of it later changes
+    nothing. Whatever is wrong with any of them is refused.
     """
     body = await read_body(request, ScheduleRequest)
     many = len(body.recipients) > _LARGE
@@ -66,16 +66,20 @@ async def schedule(request: HttpRequest) -> Answer:
     ids, rows = await offload(large, ids_and_rows, body.recipients)
     at = None if body.scheduled_at is None else as_utc("scheduled_at", body.scheduled_at)
     data = await offload(large, data_text, body.data)
-    wanted = _call(body, ids, at, data, body.unknown_recipients or services(request).settings.unknown_recipients)
-    alone = large or bool(rows) or len(ids) > _FEW or wanted.parameters["options"] is not None
+    unknown = body.unknown_recipients or services(request).settings.unknown_recipients
+    content = await content_of(request, body)
 
-    if not alone:
-        answered = await _together(request, wanted)
+    def wanted() -> Call[Accepted, list[Accepted]]:
+        return _call(body, settled(content), ids, at, data, unknown)
+
+    plain = body.template is None and body.retry is None and body.spread_over is None
+    if plain and not rows and not large and len(ids) <= _FEW:
+        answered = await _together(request, wanted())
         if answered is not None:
             return answered
 
     async def work(connection: AsyncConnection[Any]) -> Answer:
-        accepted = await _store(connection, rows, wanted)
+        accepted = await _store(connection, rows, wanted())
         due = at
         if due is None or body.if_past == "send":
             due = await get_accepted_at(connection, _batch(accepted))
@@ -107,44 +111,17 @@ def data_text(data: Raw) -> str:
     """
     if data == _NO_DATA:
         return "{}"
-    if _is_long(bytes(data)):
-        raise _data_too_large()
-    try:
-        value = msgspec.json.decode(data)
-    except UnicodeDecodeError as error:
-        raise InvalidValue("data must be UTF-8", field="data") from error
-    except msgspec.ValidationError as error:
-        raise InvalidValue("data has a number that is out of range", field="data") from error
-    if not isinstance(value, dict):
-        raise InvalidValue("data must be a JSON object", field="data")
-    if len(msgspec.json.encode(value)) > MOST_DATA_BYTES:
-        raise _data_too_large()
-    check_depth("data", value)
+    json_object("data", data)
     return bytes(data).decode()
 
 
-def _is_long(text: bytes) -> bool:
-    """Whether a JSON text has more than _MOST_WRITTEN bytes without the spaces between its parts."""
-    spaces = 0
-    for token in _TEXTS_AND_SPACES.finditer(text) if len(text) > _MOST_WRITTEN else ():
-        if token.start() - spaces > _MOST_WRITTEN:
-            return True
-        if not token[0].startswith(b'"'):
-            spaces += len(token[0])
-    return len(text) - spaces > _MOST_WRITTEN
-
-
-def _data_too_large() -> LimitExceeded:
-    return LimitExceeded(f"data has more than {MOST_DATA_BYTES} bytes", field="data")
-
-
 def _call(
-    body: ScheduleRequest, ids: list[str], at: datetime | None, data: str, unknown: UnknownPolicy
+    body: ScheduleRequest, content: Content, ids: list[str], at: datetime | None, data: str, unknown: UnknownPolicy
 ) -> Call[Accepted, list[Accepted]]:
     return calls.schedule(
         ids,
-        body.title,
-        body.message,
+        content.title,
+        content.message,
         at,
         type=body.type,
         priority=body.priority,
@@ -154,13 +131,13 @@ def _call(
         expires_at=None if body.expires_at is None else as_utc("expires_at", body.expires_at),
         unknown_recipients=unknown,
         past_is_now=body.if_past == "send",
-        options=_options(body),
+        options=_options(body, content),
     )
 
 
-def _options(body: ScheduleRequest) -> str | None:
+def _options(body: ScheduleRequest, content: Content) -> str | None:
     """What few requests have, as JSON; None: none of it."""
-    given = {"retry": body.retry, "spread_over": body.spread_over}
+    given = {"retry": body.retry, "spread_over": body.spread_over, "contents": content.contents}
     given = {name: value for name, value in given.items() if value is not None}
     return msgspec.json.encode(given).decode() if given else None
 

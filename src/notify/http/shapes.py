@@ -17,10 +17,13 @@ from notify.http.policies import PREFERENCES, RetryPolicy
 from notify.http.refusals import MOST_DEPTH
 from notify.inputs import MOST_DATA_BYTES, MOST_PER_PAGE, MOST_RECIPIENTS
 from notify.model import Status
+from notify.templates.rendering import NAME
 
 MOST_UPSERTS = 10_000
 MOST_READ = 10_000
 MOST_MINUTES = 2_592_000
+# As far as Postgres counts in an integer.
+MOST_VERSION = 2**31 - 1
 MOST_SPREAD = 10_080
 # 10,000 ids of 19 digits, each on a line of its own and indented.
 MOST_READ_BYTES = 524_288
@@ -70,6 +73,15 @@ Email = Annotated[
         extra_json_schema={"format": "email"},
     ),
 ]
+TemplateName = Annotated[str, Meta(description="Name of a template.", extra_json_schema={"pattern": f"^{NAME}$"})]
+TemplateVersion = Annotated[int, Meta(ge=1, le=MOST_VERSION, description="Which version; by default the newest.")]
+Variables = Annotated[
+    Raw,
+    Meta(
+        description=f"Values for the template's variables: an object of at most {MOST_DATA_BYTES} bytes.",
+        extra_json_schema={"type": "object", "default": {}},
+    ),
+]
 Type = Annotated[str, Meta(min_length=1, max_length=100, extra_json_schema=NO_NUL)]
 Reference = Annotated[str, Meta(min_length=1, max_length=200, description="Your own key.", extra_json_schema=NO_NUL)]
 
@@ -114,11 +126,19 @@ class ScheduleRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, 
             '`"1"` are one.',
         ),
     ]
-    title: Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema=NO_NUL)]
+    title: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema=NO_NUL)] | UnsetType,
+        Meta(description="Needed, unless there is a template."),
+    ] = UNSET
     message: Annotated[
-        str,
-        Meta(min_length=1, max_length=16_384, extra_json_schema=NO_NUL, description="At most 16 KiB of UTF-8."),
-    ]
+        Annotated[str, Meta(min_length=1, max_length=16_384, extra_json_schema=NO_NUL)] | UnsetType,
+        Meta(description="At most 16 KiB of UTF-8. Needed, unless there is a template."),
+    ] = UNSET
+    template: Annotated[
+        TemplateName | None, Meta(description="What makes title and message, which must then not be given.")
+    ] = None
+    template_version: TemplateVersion | None = None
+    variables: Variables = msgspec.field(default_factory=lambda: Raw(b"{}"))
     scheduled_at: Annotated[FutureTime | None, Meta(description="When to send; null: now.")] = None
     type: Annotated[Type, Meta(description="Kind, as you name it.")] = "system"
     priority: Annotated[

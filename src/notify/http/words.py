@@ -26,6 +26,7 @@ OF: Mapping[str, str] = {
     "created_at": "When it was made.",
     "data": "The application's own JSON object, as it was sent.",
     "deliveries": "Its deliveries on outside channels.",
+    "default_locale": "For recipients of whom no locale is known, or one that the template has no texts for.",
     "description": "What it does.",
     "detail": "What its provider said; null: nothing.",
     "disabled_at": "Since when nothing is sent to it.",
@@ -41,12 +42,14 @@ OF: Mapping[str, str] = {
     "finished_at": "When it ended; of a worker that was lost, when that was found.",
     "held": "Its type, while that is paused; null: it goes when it is due.",
     "history": "Its attempts, the first one first.",
+    "html": "The text for channels that show HTML; null: there is none.",
     "id": "Its id.",
     "is_sent": "Whether it was sent.",
     "items": "What the page has.",
     "last_seq": "The seq of the newest notification in the recipient's stream; 0: there is none.",
     "leased": "How many are being sent.",
     "locale": "A language tag such as `pt-BR`; null: none known.",
+    "locales": "Texts by language tag.",
     "marked": "How many this call marked read.",
     "message": "The text.",
     "more": "Whether there may be others.",
@@ -84,6 +87,7 @@ OF: Mapping[str, str] = {
     "type": "The application's own word for what kind of notification this is.",
     "unread": "How many of the recipient's stream are not read.",
     "updated_at": "When it last changed.",
+    "version": "Which version.",
 }
 
 

@@ -1,0 +1,1 @@
+select notify.delete_template(%(template)s::text)

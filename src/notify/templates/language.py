@@ -1,0 +1,185 @@
+"""What may stand in a template: expressions, `if`, `for`, `set`, `with`, `filter`. Everything else is refused.
+
+There is nothing to define or to call, so a template cannot recurse, and does what its loops say and no more. Before
+it is compiled, loops are told what a round costs, and comparisons and cuts to pay for what they look at: see `meter`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from jinja2 import Environment, nodes
+from jinja2.visitor import NodeTransformer
+
+from notify.templates.faults import Excess, Fault
+from notify.templates.filters import FILTERS, PRINTED, ROUNDS, TESTS, WEIGHED
+
+MOST_NODES = 5_000
+"""Of one part. Text without anything to evaluate is one node, however long."""
+_MOST_DEPTH = 64
+_ALLOWED: Final = (
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.For,
+    nodes.If,
+    nodes.With,
+    nodes.Assign,
+    nodes.AssignBlock,
+    nodes.FilterBlock,
+    nodes.Name,
+    nodes.Const,
+    nodes.Tuple,
+    nodes.List,
+    nodes.Dict,
+    nodes.Pair,
+    nodes.Keyword,
+    nodes.Getattr,
+    nodes.Getitem,
+    nodes.Slice,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.CondExpr,
+    nodes.Concat,
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+    nodes.Neg,
+    nodes.Pos,
+    nodes.Add,
+    nodes.Sub,
+    nodes.Mul,
+    nodes.Div,
+    nodes.FloorDiv,
+    nodes.Mod,
+    nodes.Filter,
+    nodes.Test,
+    nodes.Call,
+)
+_REFUSED: Mapping[type[nodes.Node], str] = {
+    nodes.Block: "`block`",
+    nodes.CallBlock: "`call`",
+    nodes.Extends: "`extends`",
+    nodes.FromImport: "`import`",
+    nodes.Import: "`import`",
+    nodes.Include: "`include`",
+    nodes.Macro: "`macro`",
+    nodes.NSRef: "setting a part of a value",
+    nodes.Pow: "`**`",
+    nodes.Scope: "`autoescape`",
+}
+
+
+def examine(tree: nodes.Template) -> int:
+    """How many nodes a template has. Raises Fault for what is not allowed in it, Excess for too much."""
+    count = 0
+    pending: list[tuple[nodes.Node, int]] = [(tree, 1)]
+    while pending:
+        node, depth = pending.pop()
+        count += 1
+        if count > MOST_NODES:
+            raise Excess(f"has more than {MOST_NODES} names, values and operations")
+        if depth > _MOST_DEPTH:
+            raise Excess(f"is nested deeper than {_MOST_DEPTH} levels{_line(node)}")
+        if (refusal := _refusal(node)) is not None:
+            raise Fault(f"{refusal}{_line(node)}")
+        pending += ((child, depth + 1) for child in node.iter_child_nodes())
+    return count
+
+
+def priced(tree: nodes.Template, environment: Environment) -> nodes.Template:
+    """The template, changed so that it pays for what it does. It must have been examined."""
+    _Meters().visit(tree)
+    tree.set_environment(environment)
+    return tree
+
+
+def _refusal(node: nodes.Node) -> str | None:
+    """What is wrong with a node itself; None: nothing."""
+    match node:
+        case nodes.Filter():
+            return _unknown("filter", node.name, FILTERS) or _mapped(node)
+        case nodes.Test():
+            return _unknown("test", node.name, TESTS)
+        case nodes.Call():
+            return None if _is_cycle(node) else "calls are not allowed here, filters are: `name|upper`, `prices|items`"
+        case nodes.For():
+            return "`recursive` is not allowed here" if node.recursive else None
+        case nodes.Const(value=float() as value):
+            return None if math.isfinite(value) else "a number is out of range"
+        case nodes.Pair():
+            return None if isinstance(node.key, nodes.Const) else "the keys of an object must be constants"
+    if isinstance(node, _ALLOWED):
+        return None
+    return f"{_REFUSED.get(type(node), f'`{type(node).__name__.lower()}`')} is not allowed here"
+
+
+def _unknown(kind: str, name: object, known: Mapping[str, Any]) -> str | None:
+    return None if name in known else f"there is no {kind} named `{name}`"
+
+
+def _mapped(node: nodes.Filter) -> str | None:
+    """What is wrong with a filter or test that `map`, `select` and `reject` are to apply, where it stands there."""
+    places = {"map": (0, FILTERS), "select": (0, TESTS), "reject": (0, TESTS), "selectattr": (1, TESTS)}
+    place, known = places.get(node.name, (1, TESTS) if node.name == "rejectattr" else (0, None))
+    named = node.args[place] if known is not None and len(node.args) > place else None
+    if known is None or not isinstance(named, nodes.Const):
+        return None
+    return _unknown("filter" if known is FILTERS else "test", named.value, known)
+
+
+def _is_cycle(call: nodes.Call) -> bool:
+    function = call.node
+    return (
+        isinstance(function, nodes.Getattr)
+        and function.attr == "cycle"
+        and isinstance(function.node, nodes.Name)
+        and function.node.name == "loop"
+    )
+
+
+def _line(node: nodes.Node) -> str:
+    return f" (line {node.lineno})" if node.lineno else ""
+
+
+class _Meters(NodeTransformer):
+    """Puts around expressions what pays for them."""
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802  # Jinja calls it so
+        steps = _count([node.target, *node.body, *([node.test] if node.test is not None else [])])
+        self.generic_visit(node)
+        node.iter = _around(node.iter, ROUNDS, steps)
+        return node
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.expr = _around(node.expr, WEIGHED)
+        for operand in node.ops:
+            operand.expr = _around(operand.expr, WEIGHED)
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.nodes = [_around(part, PRINTED) for part in node.nodes]
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if isinstance(node.arg, nodes.Slice):
+            node.node = _around(node.node, WEIGHED)
+        return node
+
+
+def _around(node: Any, name: str, *values: int) -> nodes.Filter:
+    args = [nodes.Const(value, lineno=node.lineno) for value in values]
+    return nodes.Filter(node, name, args, [], None, None, lineno=node.lineno)
+
+
+def _count(trees: Iterable[nodes.Node]) -> int:
+    count, pending = 0, list(trees)
+    while pending:
+        count += 1
+        pending += pending.pop().iter_child_nodes()
+    return count

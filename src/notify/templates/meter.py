@@ -1,0 +1,82 @@
+"""What a rendering may cost: its work is counted in steps, and ends at the limit.
+
+Who writes templates and who sends variables may both be mistaken or hostile, and a thread cannot be killed. So nothing
+is done whose cost was not counted before: a loop pays for each round, with as many steps as its body has nodes;
+whatever looks at a value pays for all that is in it, as often as it is in it. (Lists that are built of lists
+can be exponentially larger than the memory they need.) A step takes a microsecond at most, mostly a tenth of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from notify.templates.faults import Excess
+
+MOST_STEPS = 500_000
+"""Of all locales of a template together: half a second."""
+MOST_TEXT = 262_144
+"""Characters of any text on the way, as a result of a filter."""
+_CHARS_A_STEP = 16
+
+
+class _Meter:
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+
+# Not there while a template is compiled: so nothing can be evaluated then.
+_METER: ContextVar[_Meter] = ContextVar("meter")
+
+
+@contextmanager
+def metered() -> Iterator[None]:
+    """Count the steps of what is rendered inside."""
+    token = _METER.set(_Meter(MOST_STEPS))
+    try:
+        yield
+    finally:
+        _METER.reset(token)
+
+
+def spend(steps: int) -> None:
+    """Pay for what is about to be done. Raises Excess, then and ever after, when nothing is left."""
+    meter = _METER.get()
+    meter.left -= steps
+    if meter.left < 0:
+        raise Excess(f"takes more than {MOST_STEPS} steps with these variables")
+
+
+def charge(value: object, times: int = 1) -> None:
+    """Pay for looking at all of a value, so many times."""
+    if not isinstance(value, dict | list | tuple):
+        spend(times * _weight(value))
+        return
+    pending: list[object] = [value]
+    while pending:
+        item = pending.pop()
+        spend(times * _weight(item))
+        if isinstance(item, dict):
+            pending += item.keys()
+            pending += item.values()
+        elif isinstance(item, list | tuple):
+            pending += item
+
+
+def fit(characters: int) -> None:
+    """Pay for making a text of this length. Raises Excess where it would be too long."""
+    if characters > MOST_TEXT:
+        raise Excess(f"makes a text of more than {MOST_TEXT} characters on the way")
+    spend(characters // _CHARS_A_STEP)
+
+
+def _weight(value: object) -> int:
+    """The steps of a value without what is in it."""
+    if isinstance(value, str):
+        return 1 + len(value) // _CHARS_A_STEP
+    if isinstance(value, dict | list | tuple):
+        return 1 + len(value)
+    if isinstance(value, int):
+        return 1 + value.bit_length() // 1_024
+    return 1
