@@ -86,7 +86,7 @@ def _mend_times(body: dict[str, Any]) -> None:
     if at is not None and at < _NOW + timedelta(hours=1):
         at = _NOW + timedelta(hours=1)
         body["scheduled_at"] = at.isoformat()
-    if end is not None and end <= (at or _NOW + timedelta(hours=1)):
+    if end is not None and (body.get("spread_over") or end <= (at or _NOW + timedelta(hours=1))):
         del body["expires_at"]
 
 
