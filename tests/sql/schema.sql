@@ -115,6 +115,18 @@ CREATE FUNCTION notify.check_size(p_id text, p_addresses jsonb, p_preferences js
 
 COMMENT ON FUNCTION notify.check_size(p_id text, p_addresses jsonb, p_preferences jsonb) IS 'Refuses addresses and preferences that are too large together, as they are, or as they would be when merged.';
 
+CREATE FUNCTION notify.check_template(p_name text, p_default_locale text, p_locales jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.check_template(p_name text, p_default_locale text, p_locales jsonb) IS 'Refuses a template that cannot be accepted, naming the field.';
+
+CREATE FUNCTION notify.check_template_texts(p_tag text, p_texts jsonb) RETURNS integer
+    LANGUAGE plpgsql IMMUTABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.check_template_texts(p_tag text, p_texts jsonb) IS 'Refuses the sources of one locale that cannot be accepted, naming the field. Returns how many bytes they have. Whether they are good templates is not known in the database.';
+
 CREATE FUNCTION notify.check_time(p_at timestamp with time zone, p_expires_at timestamp with time zone, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     AS …;
@@ -160,6 +172,13 @@ CREATE FUNCTION notify.delete_recipient(id text) RETURNS boolean
 
 COMMENT ON FUNCTION notify.delete_recipient(id text) IS 'Deletes a recipient with the whole stream and all that was pending. Returns whether there was one. While another transaction holds any of it, tries again as long as lock_timeout says, then raises lock_not_available (55P03).';
 
+CREATE FUNCTION notify.delete_template(p_name text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.delete_template(p_name text) IS 'Deletes all versions of a template; batches keep what was rendered for them. Returns whether there was any.';
+
 CREATE FUNCTION notify.distinct_ids(p_ids text[]) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE
     AS …;
@@ -186,6 +205,38 @@ CREATE FUNCTION notify.epoch(p_generation bigint) RETURNS text
 
 COMMENT ON FUNCTION notify.epoch(p_generation bigint) IS 'Names the history that seqs belong to: system identifier, timeline, mailbox generation. A failover or restore changes it, and so does deleting the recipient.';
 
+CREATE TABLE notify.template (
+    name text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    default_locale text NOT NULL,
+    locales jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT template_has_its_default CHECK ((locales ? default_locale)),
+    CONSTRAINT template_locales_check CHECK ((jsonb_typeof(locales) = 'object'::text)),
+    CONSTRAINT template_name_check CHECK ((name ~ '^[a-z][a-z0-9_.-]{0,63}$'::text)),
+    CONSTRAINT template_small CHECK ((octet_length((locales)::text) <= 6400000)),
+    CONSTRAINT template_version_check CHECK ((version > 0))
+);
+
+COMMENT ON TABLE notify.template IS 'Sources of titles and messages, one row a version. Rows are added and never changed.';
+
+COMMENT ON COLUMN notify.template.name IS 'As schedule requests name it.';
+
+COMMENT ON COLUMN notify.template.version IS '1, 2, 3, …; the newest is used unless another is asked for.';
+
+COMMENT ON COLUMN notify.template.default_locale IS 'For recipients of whom no locale is known, or one that is not here. The batch''s own title and message are rendered from it.';
+
+COMMENT ON COLUMN notify.template.locales IS 'By language tag an object with title, message and perhaps html, each the source of a Jinja template.';
+
+COMMENT ON COLUMN notify.template.created_at IS 'When this version was stored.';
+
+CREATE FUNCTION notify.find_template(p_name text, p_version integer DEFAULT NULL::integer) RETURNS SETOF notify.template
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.find_template(p_name text, p_version integer) IS 'A version of a template; null: the newest. No row where there is none.';
+
 CREATE FUNCTION notify.hold_mailboxes(p_ids text[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -198,6 +249,12 @@ CREATE FUNCTION notify.hold_recipient(p_id text) RETURNS boolean
     AS …;
 
 COMMENT ON FUNCTION notify.hold_recipient(p_id text) IS 'Locks a recipient with mailbox and all notifications, or, where another session holds any of them, nothing: false. Who asks may thus try again without keeping anybody waiting meanwhile.';
+
+CREATE FUNCTION notify.hold_template(p_name text) RETURNS void
+    LANGUAGE sql
+    AS …;
+
+COMMENT ON FUNCTION notify.hold_template(p_name text) IS 'Lets one transaction at a time change the versions of a template; others wait.';
 
 CREATE FUNCTION notify.idempotency_begin(p_owner text, p_key text, p_request_hash bytea) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
@@ -244,6 +301,13 @@ CREATE FUNCTION notify.lease_deliveries(p_channel text, p_max integer, p_seconds
     AS …;
 
 COMMENT ON FUNCTION notify.lease_deliveries(p_channel text, p_max integer, p_seconds double precision) IS 'Leases up to p_max due deliveries of a channel for so many seconds, and returns what is to be sent: attempts before this one, tries of them since the last replay, seconds of age, content in the recipient''s locale, and the retry policy of channel, type and batch together. Puts off what is in quiet hours or whose address rests, holds what is of a paused type, and ends what has expired, is not wanted or cannot be reached.';
+
+CREATE FUNCTION notify.list_templates(p_after text, p_limit bigint) RETURNS TABLE(name text, version integer, default_locale text, locales text[], created_at timestamp with time zone)
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 100
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.list_templates(p_after text, p_limit bigint) IS 'The newest version of each template with the tags of its locales, by name, beyond the one given.';
 
 CREATE FUNCTION notify.listen() RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -332,6 +396,13 @@ CREATE FUNCTION notify.plan_deliveries() RETURNS integer
     AS …;
 
 COMMENT ON FUNCTION notify.plan_deliveries() IS 'Sets the second alarm clock of deliveries: a deliver job for the instant of the coming minute at which each channel has its next. Returns how many it set.';
+
+CREATE FUNCTION notify.put_template(p_name text, p_default_locale text, p_locales jsonb) RETURNS TABLE(version integer, created boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION notify.put_template(p_name text, p_default_locale text, p_locales jsonb) IS 'Stores a template as its next version, unless it is what the newest one is already. The newest hundred are kept. Returns the version, and whether this call made it.';
 
 CREATE FUNCTION notify.quiet_until(p_preferences jsonb, p_time_zone text, p_now timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE
@@ -1372,6 +1443,9 @@ ALTER TABLE ONLY notify.recipient
 
 ALTER TABLE ONLY notify.secret
     ADD CONSTRAINT secret_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY notify.template
+    ADD CONSTRAINT template_pkey PRIMARY KEY (name, version);
 
 ALTER TABLE ONLY notify.type
     ADD CONSTRAINT type_pkey PRIMARY KEY (name);
