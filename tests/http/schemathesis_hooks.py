@@ -74,7 +74,7 @@ def _mend_templates(label: str, body: dict[str, Any]) -> None:
         tried = body.get("template") or {}
         if tried:
             body.pop("version", None)
-        body["variables"] = {"number": 1, "name": "Ada"}
+        body["variables"] = {"number": 1, "name": "Ada", "order": {"number": 42, "items": ["cup"]}}
     if isinstance(tried.get("locales"), dict):
         tried["default_locale"] = next(iter(tried["locales"]))
 

@@ -91,7 +91,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"locales": []}, "NT001", "locales"),
     ({"locales": {}}, "NT001", "locales"),
     ({"locales": EN | {"": EN["en"]}}, "NT001", "locales"),
-    ({"locales": EN | {"english": {}, "not a tag": EN["en"]}}, "NT001", "locales"),
+    ({"locales": EN | {"not a tag": EN["en"]}}, "NT001", "locales"),
     ({"locales": EN | {"EN": EN["en"]}}, "NT001", "locales"),
     ({"locales": EN | {"de-AT": EN["en"], "de_at": EN["en"]}}, "NT001", "locales"),
     ({"locales": {f"en-{n:02}": EN["en"] for n in range(21)}, "default_locale": "en-00"}, "NT003", "locales"),
@@ -110,7 +110,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("given", "sqlstate", "field"), REFUSED, ids=lambda given: str(given)[:50])
 def test_refused(tx: Db, given: dict[str, Any], sqlstate: str, field: str) -> None:
-    with refused(sqlstate, field):
+    with refused(sqlstate, field), tx.transaction():
         put(tx, **given)
     assert column(tx, "select name from notify.template") == []
 

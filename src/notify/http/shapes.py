@@ -74,7 +74,7 @@ Email = Annotated[
     ),
 ]
 TemplateName = Annotated[str, Meta(description="Name of a template.", extra_json_schema={"pattern": f"^{NAME}$"})]
-TemplateVersion = Annotated[int, Meta(ge=1, le=MOST_VERSION, description="Which version; by default the newest.")]
+TemplateVersion = Annotated[int, Meta(ge=1, le=MOST_VERSION)]
 Variables = Annotated[
     Raw,
     Meta(
@@ -137,7 +137,7 @@ class ScheduleRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, 
     template: Annotated[
         TemplateName | None, Meta(description="What makes title and message, which must then not be given.")
     ] = None
-    template_version: TemplateVersion | None = None
+    template_version: Annotated[TemplateVersion | None, Meta(description="Null: the newest.")] = None
     variables: Variables = msgspec.field(default_factory=lambda: Raw(b"{}"))
     scheduled_at: Annotated[FutureTime | None, Meta(description="When to send; null: now.")] = None
     type: Annotated[Type, Meta(description="Kind, as you name it.")] = "system"

@@ -68,7 +68,7 @@ class PreviewRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, f
 
     variables: Variables = msgspec.field(default_factory=lambda: Raw(b"{}"))
     locale: Annotated[Locale | None, Meta(description="As of a recipient; null: the default locale.")] = None
-    version: TemplateVersion | None = None
+    version: Annotated[TemplateVersion | None, Meta(description="Null: the newest.")] = None
     template: Annotated[
         TemplateFields | None, Meta(description="One that is not stored, to be tried out; null: the stored one.")
     ] = None
@@ -77,7 +77,7 @@ class PreviewRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, f
 class TemplateQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Which version."""
 
-    version: TemplateVersion | UnsetType = UNSET
+    version: Annotated[TemplateVersion | UnsetType, Meta(description="By default the newest.")] = UNSET
 
 
 class TemplatesQuery(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
