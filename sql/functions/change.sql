@@ -86,7 +86,8 @@ declare
   v_was notify.status;
 begin
   perform set_config('synchronous_commit', 'on', true);
-  select n.status into v_was from notify.notification n where n.id = send.id for no key update;
+  -- Others are not to wait for one that there is nothing to do about.
+  select n.status into v_was from notify.notification n where n.id = send.id and n.status = 'pending' for no key update;
   if v_was = 'pending' then
     update notify.notification n set due_at = least(n.due_at, notify.now()) where n.id = send.id and n.due_at > notify.now();
     if send.wait then

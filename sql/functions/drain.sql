@@ -149,12 +149,12 @@ begin
     from picked p where n.id = p.id and not p.inbox and not p.expired
   ),
   outgoing as (
-    insert into notify.delivery (notification_id, channel, priority, due_at, since)
-    select p.id, c.channel, p.priority, v_at, v_at from picked p cross join unnest(p.channels) as c (channel)
+    insert into notify.delivery (notification_id, channel, priority, due_at)
+    select p.id, c.channel, p.priority, v_at from picked p cross join unnest(p.channels) as c (channel)
     where not p.expired and c.channel <> 'inbox'
     order by p.id
     on conflict (notification_id, channel) do update
-    set status = 'pending', due_at = excluded.due_at, since = excluded.since, failed_at = null, retries_from = delivery.attempts
+    set status = 'pending', due_at = excluded.due_at, since = null, failed_at = null, retries_from = delivery.attempts
     where delivery.status in ('failed', 'cancelled')
     returning id
   ),
@@ -255,7 +255,7 @@ begin
       v_next := notify.next_due(looked_at);
     end if;
     next_due_in := extract(epoch from v_next - notify.now());
-    select min(d.due_in) into delivery_due_in from notify.next_deliveries() d;
+    select min(d.due_in) into delivery_due_in from notify.next_deliveries(coalesce(due_from, '-infinity')) d;
   end if;
 end
 $$;

@@ -123,7 +123,7 @@ begin
   );
   update notify.delivery d
   set status = p_status, failed_at = case when p_status = 'failed' then notify.now() end, code = p_code, error = p_error
-  where d.id = any (p_ids) and d.notification_id = any (v_notifications);
+  where d.id = any (p_ids) and d.status = 'pending' and d.notification_id = any (v_notifications);
   perform notify.conclude(v_notifications);
 end
 $$;
@@ -135,28 +135,30 @@ language plpgsql as $$
 declare
   v_now timestamptz := notify.now();
   v_channel notify.channel;
-  v_tokens double precision;
+  v_state notify.channel_state;
 begin
   select c.* into v_channel from notify.channel c where c.name = p_channel;
   if not found or v_channel.paused_at is not null then
     return 0;
-  elsif v_channel.rests = 0 and v_channel.rate is null then
+  end if;
+  select s.* into v_state from notify.channel_state s where s.channel = p_channel;
+  if v_state.rests = 0 and v_channel.rate is null then
     return p_max;
   end if;
   -- Locked only here: others may count or try at the same time.
-  select c.* into v_channel from notify.channel c where c.name = p_channel for no key update;
-  if v_channel.rests > 0 then
-    if v_channel.rests_until > v_now or v_channel.tried_until > v_now then
+  select s.* into v_state from notify.channel_state s where s.channel = p_channel for no key update;
+  if v_state.rests > 0 then
+    if v_state.rests_until > v_now or v_state.tried_until > v_now then
       return 0;
     end if;
     p_max := 1;
   end if;
   if v_channel.rate is not null then
-    -- A second's worth at most is saved up.
-    v_tokens := least(greatest(v_channel.rate, 1),
-      v_channel.tokens + v_channel.rate * coalesce(extract(epoch from v_now - v_channel.filled_at), 1));
-    update notify.channel c set tokens = v_tokens, filled_at = v_now where c.name = p_channel;
-    p_max := least(p_max, floor(v_tokens)::integer);
+    -- A second's worth at most is saved up. A clock that was put back takes nothing away.
+    v_state.tokens := least(greatest(v_channel.rate, 1),
+      greatest(v_state.tokens, 0) + v_channel.rate * greatest(coalesce(extract(epoch from v_now - v_state.filled_at), 1), 0));
+    update notify.channel_state s set tokens = v_state.tokens, filled_at = v_now where s.channel = p_channel;
+    p_max := least(p_max, floor(v_state.tokens)::integer);
   end if;
   return p_max;
 end
@@ -193,6 +195,7 @@ create or replace function notify.judge_deliveries(p_channel text, p_ids bigint[
 -- Inlined where it is used, and planned there.
 language sql stable as $$
   select g.place, d.id, case
+      when n.status in ('pending', 'cancelled') then 'void'
       when b.expires_at <= p_now then 'expired'
       when t.paused_at is not null then 'paused'
       when r.preferences ? 'opt_out' and n.priority <> 'urgent' and not coalesce(t.required, false)
@@ -201,7 +204,7 @@ language sql stable as $$
       when e.disabled_at is not null then 'disabled'
       when e.rests_until > p_now or n.priority <> 'urgent' and q.quiet_until is not null then 'later'
       else 'now' end,
-    greatest(e.rests_until, q.quiet_until), d, n, b, r, coalesce(t.required, false), t.retry
+    greatest(e.rests_until, case when n.priority <> 'urgent' then q.quiet_until end), d, n, b, r, coalesce(t.required, false), t.retry
   from unnest(p_ids) with ordinality as g (id, place)
   join notify.delivery d on d.id = g.id
   join notify.notification n on n.id = d.notification_id
@@ -215,9 +218,9 @@ language sql stable as $$
   ) q
 $$;
 comment on function notify.judge_deliveries(text, bigint[], timestamptz) is
-  'What is to be done with these deliveries now: send it (now), put it off until a time (later), hold it (paused), or end it: expired, unwanted, unreachable, disabled; and all that is needed to send it.';
+  'What is to be done with these deliveries now: send it (now), put it off until a time (later), hold it (paused), or end it: void (its notification was cancelled, or goes through the drain again), expired, unwanted, unreachable, disabled; and all that is needed to send it.';
 
-create or replace function notify.put_away(p_channel text, p_ids bigint[], p_now timestamptz) returns void
+create or replace function notify.put_away(p_channel text, p_ids bigint[], p_now timestamptz) returns integer
 language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
   v_sorted record;
@@ -226,22 +229,25 @@ begin
     select j.id, j.verdict, j.until, (j.batch).type as type from notify.judge_deliveries(p_channel, p_ids, p_now) j
   ),
   put_off as (
-    update notify.delivery d set due_at = j.until from judged j where d.id = j.id and j.verdict = 'later'
+    update notify.delivery d set due_at = j.until from judged j where d.id = j.id and d.status = 'pending' and j.verdict = 'later'
   ),
   held as (
-    update notify.delivery d set held = j.type from judged j where d.id = j.id and j.verdict = 'paused'
+    update notify.delivery d set held = j.type from judged j where d.id = j.id and d.status = 'pending' and j.verdict = 'paused'
   )
   select array_agg(j.id) filter (where j.verdict = 'expired') as expired, array_agg(j.id) filter (where j.verdict = 'unwanted') as unwanted,
-    array_agg(j.id) filter (where j.verdict = 'unreachable') as unreachable, array_agg(j.id) filter (where j.verdict = 'disabled') as disabled
+    array_agg(j.id) filter (where j.verdict = 'unreachable') as unreachable, array_agg(j.id) filter (where j.verdict = 'disabled') as disabled,
+    array_agg(j.id) filter (where j.verdict = 'void') as void
   into v_sorted from judged j;
   perform notify.close_deliveries(v_sorted.expired, 'cancelled', 'expired', 'its time was over before it could be sent');
   perform notify.close_deliveries(v_sorted.unwanted, 'cancelled', 'opted-out', 'the recipient does not want it');
   perform notify.close_deliveries(v_sorted.unreachable, 'cancelled', 'no-address', format('the recipient has no address for %s', p_channel));
+  perform notify.close_deliveries(v_sorted.void, 'cancelled', 'void', 'its notification was cancelled, or is to be sent anew');
   perform notify.close_deliveries(v_sorted.disabled, 'failed', 'disabled', 'the address was disabled, as it failed for too long or asked for it');
+  return (select count(*) from notify.delivery d where d.id = any (p_ids) and (d.status <> 'pending' or d.held is not null or d.due_at > p_now));
 end
 $$;
 comment on function notify.put_away(text, bigint[], timestamptz) is
-  'Of these deliveries, which the caller has locked, puts off, holds or ends those that are not to be sent now.';
+  'Of these deliveries, which the caller has locked, puts off, holds or ends those that are not to be sent now. Returns how many of them are due no more.';
 
 create or replace function notify.lease_deliveries(p_channel text, p_max integer, p_seconds double precision)
 returns table (
@@ -281,7 +287,7 @@ begin
       from chosen c where d.id = c.id
     )
     select c.id, v_token, (c.delivery).attempts, (c.delivery).attempts - (c.delivery).retries_from,
-      extract(epoch from v_now - coalesce((c.delivery).since, (c.notification).due_at))::double precision,
+      coalesce(extract(epoch from v_now - (c.delivery).since), 0)::double precision,
       (c.notification).id, (c.batch).id, (c.recipient).id, (c.recipient).addresses -> p_channel,
       md5(((c.recipient).addresses -> p_channel)::text), (c.recipient).locale, (c.recipient).time_zone, (c.batch).type,
       (c.notification).priority::text, coalesce(w.words ->> 'title', (c.batch).title), coalesce(w.words ->> 'message', (c.batch).message),
@@ -294,19 +300,21 @@ begin
     get diagnostics v_count = row_count;
     v_leased := v_leased + v_count;
     if v_count < cardinality(v_ids) then
-      perform notify.put_away(p_channel, v_ids, v_now);
+      -- Those whose notification is locked are found again by a later look.
+      exit when notify.put_away(p_channel, v_ids, v_now) = 0;
     end if;
   end loop;
   if v_leased > 0 then
-    update notify.channel c
-    set tokens = case when c.rate is not null then c.tokens - v_leased else c.tokens end,
-      tried_until = case when c.rests > 0 then v_now + make_interval(secs => p_seconds) end
-    where c.name = p_channel and (c.rate is not null or c.rests > 0);
+    update notify.channel_state s
+    set tokens = case when c.rate is not null then s.tokens - v_leased else s.tokens end,
+      tried_until = case when s.rests > 0 then v_now + make_interval(secs => p_seconds) end
+    from notify.channel c
+    where s.channel = p_channel and c.name = p_channel and (c.rate is not null or s.rests > 0);
   end if;
 end
 $$;
 comment on function notify.lease_deliveries(text, integer, double precision) is
-  'Leases up to p_max due deliveries of a channel for so many seconds, and returns what is to be sent: attempts before this one, tries of them since the last replay, seconds of age, content in the recipient''s locale, and the retry policy of channel, type and batch together. Puts off what is in quiet hours or whose address rests, holds what is of a paused type, and ends what has expired, is not wanted or cannot be reached.';
+  'Leases up to p_max due deliveries of a channel for so many seconds, and returns what is to be sent: attempts before this one, tries of them since the last replay, seconds since the first try, content in the recipient''s locale, and the retry policy of channel, type and batch together. Puts off what is in quiet hours or whose address rests, holds what is of a paused type, and ends what has expired, is not wanted or cannot be reached.';
 
 create or replace function notify.rest_channel(p_channel text, p_outages integer, p_answers integer, p_threshold integer, p_seconds double precision)
 returns void
@@ -315,17 +323,20 @@ declare
   v_now timestamptz := notify.now();
 begin
   if p_answers > 0 then
-    update notify.channel c set failures = 0, rests = 0, rests_until = null, tried_until = null
-    where c.name = p_channel and (c.failures > 0 or c.rests > 0);
+    update notify.channel_state c set failures = 0, rests = 0, rests_until = null, tried_until = null
+    where c.channel = p_channel and (c.failures > 0 or c.rests > 0);
   elsif p_outages > 0 then
     -- Those that were under way when it was put to rest count no more; the one that tries it again does.
-    update notify.channel c
+    update notify.channel_state c
     set failures = case when s.resting then 0 else c.failures + p_outages end,
       rests = case when s.resting then c.rests + 1 else c.rests end,
       rests_until = case when s.resting then v_now + make_interval(secs => least(300, p_seconds * 2 ^ least(c.rests, 20))) end,
       tried_until = null
-    from (select k.name, k.rests > 0 or k.failures + p_outages >= p_threshold as resting from notify.channel k where k.name = p_channel for no key update) s
-    where c.name = s.name and (c.rests = 0 or c.rests_until <= v_now);
+    from (
+      select k.channel, k.rests > 0 or k.failures + p_outages >= p_threshold as resting
+      from notify.channel_state k where k.channel = p_channel for no key update
+    ) s
+    where c.channel = s.channel and (c.rests = 0 or c.rests_until <= v_now);
   end if;
 end
 $$;
@@ -341,8 +352,10 @@ declare
   v_now timestamptz := notify.now();
   v_disabled text[];
 begin
-  delete from notify.endpoint e using unnest(p_recipients, p_kinds) as g (recipient, kind)
-  where e.recipient = g.recipient and e.channel = p_channel and g.kind = 'sent' and e.disabled_at is null;
+  -- In recipient order, as two of these may meet.
+  perform from notify.endpoint e where e.recipient = any (p_recipients) and e.channel = p_channel order by e.recipient for no key update;
+  delete from notify.endpoint e using unnest(p_recipients, p_hashes, p_kinds) as g (recipient, hash, kind)
+  where e.recipient = g.recipient and e.channel = p_channel and g.kind = 'sent' and e.address_hash = g.hash and e.disabled_at is null;
   with failed as (
     -- One row each, as several deliveries of one recipient may end together.
     select g.recipient, min(g.hash) as hash, count(*)::integer as many, max(g.rest) as rest, bool_or(g.disable) as disable, max(g.reason) as reason
@@ -351,22 +364,28 @@ begin
     group by g.recipient order by g.recipient
   ),
   noted as (
-    insert into notify.endpoint as e (recipient, channel, address_hash, failures, failing_since, rests_until, disabled_at, disabled_reason)
-    select f.recipient, p_channel, f.hash, f.many, v_now, v_now + make_interval(secs => f.rest),
+    insert into notify.endpoint as e
+      (recipient, channel, address_hash, failures, failing_since, failed_at, rests_until, disabled_at, disabled_reason)
+    select f.recipient, p_channel, f.hash, f.many, v_now, v_now, v_now + make_interval(secs => f.rest),
       case when f.disable then v_now end, case when f.disable then f.reason end
     from failed f join notify.recipient r on r.id = f.recipient
     on conflict (recipient, channel) do update
     set address_hash = excluded.address_hash,
       failures = case when e.address_hash = excluded.address_hash then e.failures else 0 end + excluded.failures,
-      failing_since = case when e.address_hash = excluded.address_hash then e.failing_since else excluded.failing_since end,
+      -- Two days in which nothing was tried say nothing.
+      failing_since = case when e.address_hash = excluded.address_hash and e.failed_at > v_now - interval '2 days'
+        then e.failing_since else excluded.failing_since end,
+      failed_at = excluded.failed_at,
       rests_until = coalesce(excluded.rests_until, case when e.address_hash = excluded.address_hash and e.failures > 0
         then v_now + make_interval(secs => least(60, 2 ^ least(e.failures, 20))) end),
       disabled_at = case when e.address_hash = excluded.address_hash and e.disabled_at is not null then e.disabled_at
         when excluded.disabled_at is not null
-          or e.address_hash = excluded.address_hash and e.failing_since < v_now - make_interval(secs => p_most_days * 86400) then v_now end,
+          or e.address_hash = excluded.address_hash and e.failing_since < v_now - make_interval(secs => p_most_days * 86400)
+          and e.failed_at > v_now - interval '2 days' then v_now end,
       disabled_reason = case when e.address_hash = excluded.address_hash and e.disabled_at is not null then e.disabled_reason
         when excluded.disabled_at is not null then excluded.disabled_reason
         when e.address_hash = excluded.address_hash and e.failing_since < v_now - make_interval(secs => p_most_days * 86400)
+          and e.failed_at > v_now - interval '2 days'
           then format('nothing got through for %s days', p_most_days) end
     returning e.recipient, e.disabled_at
   )
@@ -381,19 +400,25 @@ create or replace function notify.record_attempts(
   p_channel text, p_ids bigint[], p_tokens uuid[], p_kinds text[], p_codes text[], p_details text[], p_seconds double precision[],
   p_delays double precision[], p_rests double precision[], p_disable boolean[], p_outages boolean[], p_hashes text[],
   p_most_days double precision, p_threshold integer, p_breaker_seconds double precision,
-  out recorded integer, out disabled text[]
+  out recorded integer, out disabled text[], out locked bigint[], out stopped boolean
 ) language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan as $$
 declare
   v_now timestamptz := notify.now();
-  v_sent bigint[];
-  v_failed bigint[];
+  v_open bigint[];
   v_given record;
 begin
   perform set_config('synchronous_commit', 'on', true);
-  -- Notifications before what hangs on them, in id order, as by every writer.
-  perform from notify.notification n
-  where n.id in (select d.notification_id from notify.delivery d where d.id = any (p_ids)) order by n.id for no key update;
+  -- Notifications before what hangs on them, in id order, as by every writer. A caller may hold one for an hour: that must
+  -- not keep the others from being recorded.
+  v_open := array(
+    select n.id from notify.notification n
+    where n.id in (select d.notification_id from notify.delivery d where d.id = any (p_ids)) order by n.id for no key update skip locked
+  );
+  locked := array(
+    select d.id from unnest(p_ids, p_tokens) as g (id, token) join notify.delivery d on d.id = g.id and d.lease_token = g.token
+    where d.notification_id <> all (v_open)
+  );
   with given as materialized (
     select g.*, d.notification_id, d.attempts + 1 as number, n.recipient
     from unnest(p_ids, p_tokens, p_kinds, p_codes, p_details, p_seconds, p_delays, p_rests, p_disable, p_outages, p_hashes)
@@ -401,6 +426,7 @@ begin
     -- Whoever was too slow for its lease has no say any more.
     join notify.delivery d on d.id = g.id and d.lease_token = g.token
     join notify.notification n on n.id = d.notification_id
+    where g.id <> all (locked)
     order by d.id for no key update of d
   ),
   noted as (
@@ -410,6 +436,8 @@ begin
   moved as (
     update notify.delivery d
     set status = case g.kind when 'retry' then 'pending' else g.kind end::notify.delivery_status, attempts = g.number,
+      -- What met a channel that is down was no try; its age ends it all the same.
+      retries_from = d.retries_from + g.outage::integer, since = coalesce(d.since, v_now - make_interval(secs => g.seconds)),
       lease_token = null, leased_until = null, due_at = case g.kind when 'retry' then v_now + make_interval(secs => g.delay) else d.due_at end,
       sent_at = case g.kind when 'sent' then v_now end, failed_at = case g.kind when 'failed' then v_now end,
       code = g.code, error = case when g.kind <> 'sent' then g.detail end
@@ -417,8 +445,10 @@ begin
   )
   select count(*) as many, array_agg(g.notification_id) filter (where g.kind = 'sent') as sent,
     array_agg(g.notification_id) filter (where g.kind = 'failed') as failed,
-    array_agg(g.recipient) as recipients, array_agg(g.hash) as hashes, array_agg(g.kind) as kinds, array_agg(g.rest) as rests,
-    array_agg(g.disable) as disable, array_agg(coalesce(g.detail, g.code)) as reasons,
+    -- An outage says nothing of an address.
+    array_agg(g.recipient) filter (where not g.outage) as recipients, array_agg(g.hash) filter (where not g.outage) as hashes,
+    array_agg(g.kind) filter (where not g.outage) as kinds, array_agg(g.rest) filter (where not g.outage) as rests,
+    array_agg(g.disable) filter (where not g.outage) as disable, array_agg(coalesce(g.detail, g.code)) filter (where not g.outage) as reasons,
     count(*) filter (where g.outage) as outages, bool_or(g.kind <> 'sent' and not g.outage) as some_failed
   into v_given from given g;
   recorded := v_given.many;
@@ -430,28 +460,36 @@ begin
     perform notify.conclude(v_given.failed);
   end if;
   perform notify.rest_channel(p_channel, v_given.outages::integer, (recorded - v_given.outages)::integer, p_threshold, p_breaker_seconds);
-  if recorded > v_given.outages and (v_given.some_failed or exists (select from notify.endpoint e where e.channel = p_channel)) then
+  if v_given.some_failed or exists (
+      select from notify.endpoint e where e.channel = p_channel and e.recipient = any (v_given.recipients)) then
     disabled := notify.note_endpoints(p_channel, v_given.recipients, v_given.hashes, v_given.kinds, v_given.rests, v_given.disable,
       v_given.reasons, p_most_days);
   end if;
+  -- Whoever has taken more gives it back.
+  stopped := exists (
+    select from notify.channel c join notify.channel_state s on s.channel = c.name
+    where c.name = p_channel and (c.paused_at is not null or s.rests > 0)
+  );
 end
 $$;
 comment on function notify.record_attempts(text, bigint[], uuid[], text[], text[], text[], double precision[], double precision[], double precision[], boolean[], boolean[], text[], double precision, integer, double precision) is
-  'Records attempts where their lease still holds, and what follows: sent, due again after its delay, or failed; the notification''s status; which addresses fail; and whether the channel itself does. p_seconds: how long each took. Returns how many were recorded, and whose addresses were disabled.';
+  'Records attempts where their lease still holds, and what follows: sent, due again after its delay, or failed; the notification''s status; which addresses fail; and whether the channel itself does. p_seconds: how long each took. Returns how many were recorded, whose addresses were disabled, which could not be recorded now as their notification is locked, and whether the channel is paused or rests (stopped).';
 
-create or replace function notify.release_deliveries(p_ids bigint[], p_tokens uuid[]) returns integer
+create or replace function notify.release_deliveries(p_ids bigint[], p_tokens uuid[], p_delay double precision default 0) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+  v_now timestamptz := notify.now();
   v_count integer;
 begin
-  update notify.delivery d set status = 'pending', lease_token = null, leased_until = null
+  -- Due from now on, as tickers look for nothing below their marks.
+  update notify.delivery d set status = 'pending', lease_token = null, leased_until = null, due_at = v_now + make_interval(secs => p_delay)
   from unnest(p_ids, p_tokens) as g (id, token) where d.id = g.id and d.lease_token = g.token;
   get diagnostics v_count = row_count;
   return v_count;
 end
 $$;
-comment on function notify.release_deliveries(bigint[], uuid[]) is
-  'Gives back deliveries that were leased and not tried.';
+comment on function notify.release_deliveries(bigint[], uuid[], double precision) is
+  'Gives back deliveries that were leased and not tried; they are due again in p_delay seconds.';
 
 create or replace function notify.rescue_deliveries(p_max integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -481,27 +519,28 @@ comment on function notify.rescue_deliveries(integer) is
   'Makes up to p_max deliveries whose lease has run out pending again, with an attempt of unknown end. Their old worker''s token no longer holds.';
 
 -- In PL/pgSQL, as that keeps its plan: every empty look of a ticker asks this.
-create or replace function notify.next_deliveries() returns table (channel text, due_in double precision)
+create or replace function notify.next_deliveries(p_due_from timestamptz default '-infinity') returns table (channel text, due_in double precision)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 #variable_conflict use_column
 begin
   return query
-  select c.name, extract(epoch from greatest(min(d.due_at), c.rests_until, c.tried_until,
-    case when c.tokens < 1 then c.filled_at + make_interval(secs => (1 - c.tokens) / c.rate) end) - notify.now())::double precision
+  select c.name, extract(epoch from greatest(min(d.due_at), s.rests_until, s.tried_until,
+    case when s.tokens < 1 then s.filled_at + make_interval(secs => (1 - s.tokens) / c.rate) end) - notify.now())::double precision
   from notify.channel c
+  join notify.channel_state s on s.channel = c.name
   cross join unnest(enum_range(null::notify.priority)) as p (priority)
   cross join lateral (
     select f.due_at from notify.delivery f
-    where f.status = 'pending' and f.held is null and f.channel = c.name and f.priority = p.priority
+    where f.status = 'pending' and f.held is null and f.channel = c.name and f.priority = p.priority and f.due_at >= p_due_from
     order by f.due_at limit 1
   ) as d
   where c.paused_at is null and c.name <> 'inbox'
-  group by c.name;
+  group by c.name, s.channel;
 end
 $$;
-comment on function notify.next_deliveries() is
-  'In how many seconds each channel may next have something to send, negative if it has now; channels that are paused or have nothing to send are left out.';
+comment on function notify.next_deliveries(timestamptz) is
+  'In how many seconds each channel may next have something to send, negative if it has now; channels that are paused or have nothing due from p_due_from on are left out. Under a long snapshot the entries of what was sent stay in the index, so a ticker asks from its low-water mark on.';
 
 create or replace function notify.release_held(p_max integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -514,7 +553,7 @@ begin
     select min(d.held) into v_type from notify.delivery d where d.held > v_type;
     exit when v_type is null or v_count >= p_max;
     continue when exists (select from notify.type t where t.name = v_type and t.paused_at is not null);
-    update notify.delivery d set held = null
+    update notify.delivery d set held = null, due_at = greatest(d.due_at, notify.now())
     where d.id = any (array(select h.id from notify.delivery h where h.held = v_type order by h.id limit p_max - v_count for no key update skip locked));
     get diagnostics v_many = row_count;
     v_count := v_count + v_many;
@@ -554,7 +593,8 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
   insert into notify.channel (name, description)
   select c ->> 'name', c ->> 'description' from jsonb_array_elements(p_channels) as c order by c ->> 'name'
   on conflict (name) do update set description = excluded.description
-  where channel.description <> excluded.description and channel.name <> 'inbox'
+  where channel.description <> excluded.description and channel.name <> 'inbox';
+  insert into notify.channel_state (channel) select c.name from notify.channel c order by c.name on conflict do nothing
 $$;
 comment on function notify.register_channels(jsonb) is
   'Makes the channels known that a worker serves, an array of {name, description}; until then schedule() refuses them.';
@@ -579,15 +619,22 @@ create or replace function notify.replay_deliveries(p_ids bigint[]) returns inte
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_now timestamptz := notify.now();
+  v_open bigint[];
   v_notifications bigint[];
 begin
   perform set_config('synchronous_commit', 'on', true);
-  perform from notify.notification n
-  where n.id in (select d.notification_id from notify.delivery d where d.id = any (p_ids)) order by n.id for no key update;
+  -- Not of one that was cancelled meanwhile, nor of one that is about to go through the drain again.
+  v_open := array(
+    select n.id from notify.notification n
+    where n.id in (select d.notification_id from notify.delivery d where d.id = any (p_ids)) and n.status in ('sending', 'sent', 'failed')
+    order by n.id for no key update
+  );
   with again as (
     update notify.delivery d
-    set status = 'pending', due_at = v_now, since = v_now, failed_at = null, retries_from = d.attempts
-    where d.id = any (array(select f.id from notify.delivery f where f.id = any (p_ids) and f.status = 'failed' order by f.id for no key update))
+    set status = 'pending', due_at = v_now, since = null, failed_at = null, retries_from = d.attempts
+    where d.id = any (array(
+      select f.id from notify.delivery f
+      where f.id = any (p_ids) and f.status = 'failed' and f.notification_id = any (v_open) order by f.id for no key update))
     returning d.notification_id
   )
   select coalesce(array_agg(a.notification_id), '{}') into v_notifications from again a;
@@ -597,7 +644,7 @@ begin
 end
 $$;
 comment on function notify.replay_deliveries(bigint[]) is
-  'Makes those of these deliveries that failed due again, with all their retries before them; returns how many.';
+  'Makes those of these deliveries that failed due again, with all their retries before them, unless their notification was cancelled or is pending again; returns how many.';
 
 create or replace function notify.replay_failed(
   p_channel text, p_code text, p_batch bigint, p_from timestamptz, p_to timestamptz, p_max integer, out replayed integer, out more boolean
@@ -678,6 +725,7 @@ create or replace function notify.unsubscribe(p_recipient text, p_channel text, 
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_preferences jsonb;
+  v_opt_out jsonb;
 begin
   perform set_config('synchronous_commit', 'on', true);
   select r.preferences into v_preferences from notify.recipient r where r.id = p_recipient for no key update;
@@ -686,9 +734,13 @@ begin
   elsif notify.is_opted_out(v_preferences, p_channel, p_type) then
     return true;
   end if;
-  v_preferences := v_preferences || jsonb_build_object('opt_out',
-    case jsonb_typeof(v_preferences -> 'opt_out') when 'array' then v_preferences -> 'opt_out' else '[]' end
-      || jsonb_build_array(jsonb_build_object('channel', p_channel, 'type', p_type)));
+  v_opt_out := case jsonb_typeof(v_preferences -> 'opt_out') when 'array' then v_preferences -> 'opt_out' else '[]' end;
+  -- Who has clicked so often wants nothing more on the channel; and the list has its bounds.
+  v_preferences := v_preferences || jsonb_build_object('opt_out', case
+    when jsonb_array_length(v_opt_out) >= 200 or octet_length(v_preferences::text) > 12000 then
+      (select coalesce(jsonb_agg(o), '[]') from jsonb_array_elements(v_opt_out) as o where o ->> 'channel' is distinct from p_channel)
+        || jsonb_build_array(jsonb_build_object('channel', p_channel))
+    else v_opt_out || jsonb_build_array(jsonb_build_object('channel', p_channel, 'type', p_type)) end);
   update notify.recipient r set preferences = v_preferences, updated_at = notify.now() where r.id = p_recipient;
   return true;
 end

@@ -5,22 +5,30 @@ alter table notify.channel
   add column paused_at timestamptz,
   add column retry jsonb check (jsonb_typeof(retry) = 'object'),
   add column rate double precision check (rate > 0),
-  add column tokens double precision not null default 0,
-  add column filled_at timestamptz,
-  add column failures integer not null default 0 check (failures >= 0),
-  add column rests integer not null default 0 check (rests >= 0),
-  add column rests_until timestamptz,
-  add column tried_until timestamptz,
   add constraint inbox_never_paused check (name <> 'inbox' or paused_at is null);
 comment on column notify.channel.paused_at is 'Since when nothing is sent on it; null: it is not paused. What is due waits.';
 comment on column notify.channel.retry is 'Its part of the retry policy: delays, jitter, max_age (seconds), final; null: the default.';
 comment on column notify.channel.rate is 'Most deliveries a second, all workers together; null: no limit.';
-comment on column notify.channel.tokens is 'Deliveries that the rate allowed at filled_at.';
-comment on column notify.channel.filled_at is 'When tokens were counted.';
-comment on column notify.channel.failures is 'Outages in a row, as long as it is not resting.';
-comment on column notify.channel.rests is 'How often in a row it was put to rest; 0: it works.';
-comment on column notify.channel.rests_until is 'Until then nothing is tried on it.';
-comment on column notify.channel.tried_until is 'Until then the one delivery that tries whether it works again is under way.';
+
+-- Apart, as it changes with each lease: every delivery's foreign key looks at its channel, through all its versions.
+create table notify.channel_state (
+  channel text primary key references notify.channel (name) on delete cascade,
+  tokens double precision not null default 0,
+  filled_at timestamptz,
+  failures integer not null default 0 check (failures >= 0),
+  rests integer not null default 0 check (rests >= 0),
+  rests_until timestamptz,
+  tried_until timestamptz
+) with (fillfactor = 50);
+insert into notify.channel_state (channel) select c.name from notify.channel c;
+comment on table notify.channel_state is 'What the workers know of each channel together: its rate, and whether it works.';
+comment on column notify.channel_state.channel is 'Which channel.';
+comment on column notify.channel_state.tokens is 'Deliveries that the rate allowed at filled_at.';
+comment on column notify.channel_state.filled_at is 'When tokens were counted.';
+comment on column notify.channel_state.failures is 'Outages in a row, as long as it is not resting.';
+comment on column notify.channel_state.rests is 'How often in a row it was put to rest; 0: it works.';
+comment on column notify.channel_state.rests_until is 'Until then nothing is tried on it.';
+comment on column notify.channel_state.tried_until is 'Until then the one delivery that tries whether it works again is under way.';
 
 create table notify.type (
   name text primary key check (char_length(name) between 1 and 100),
@@ -40,6 +48,7 @@ create table notify.endpoint (
   address_hash text not null,
   failures integer not null check (failures > 0),
   failing_since timestamptz not null,
+  failed_at timestamptz not null,
   rests_until timestamptz,
   disabled_at timestamptz,
   disabled_reason text,
@@ -52,6 +61,7 @@ comment on column notify.endpoint.channel is 'On which channel.';
 comment on column notify.endpoint.address_hash is 'MD5 of the address that failed.';
 comment on column notify.endpoint.failures is 'How often in a row.';
 comment on column notify.endpoint.failing_since is 'Since when nothing got through.';
+comment on column notify.endpoint.failed_at is 'When it last failed.';
 comment on column notify.endpoint.rests_until is 'Until then it is left alone: it asked for that, or fails.';
 comment on column notify.endpoint.disabled_at is 'From then on nothing is sent to it.';
 comment on column notify.endpoint.disabled_reason is 'Why.';
@@ -75,14 +85,15 @@ alter table notify.delivery
   add column held text,
   add column code text;
 comment on column notify.delivery.priority is 'The notification''s, copied here because workers pick by it.';
-comment on column notify.delivery.since is 'When it was made, or last replayed: its maximum age counts from then.';
-comment on column notify.delivery.retries_from is 'Attempts before it was last replayed: its retries count from then.';
+comment on column notify.delivery.since is 'When it was first tried, since it was made or last replayed: its maximum age counts from then.';
+comment on column notify.delivery.retries_from is 'Attempts that do not count: those before it was last replayed, and those that met a channel that was down.';
 comment on column notify.delivery.held is 'Its type, while that is paused; null: it goes when it is due.';
 comment on column notify.delivery.code is 'What the last failure was, as smtp-550, to count by.';
 drop index notify.delivery_due;
 create index delivery_due on notify.delivery (channel, priority, due_at, id) where status = 'pending' and held is null;
 create index delivery_held on notify.delivery (held, id) where held is not null;
 drop index notify.delivery_failed;
+create index delivery_failed on notify.delivery (id) where status = 'failed';
 create index delivery_unsent on notify.delivery (id) where status <> 'sent';
 
 alter table notify.attempt add column code text;

@@ -1,4 +1,4 @@
-select recorded, disabled
+select recorded, disabled, locked, stopped
 from notify.record_attempts(
   p_channel => %(channel)s::text,
   p_ids => %(ids)s::bigint[],

@@ -11,12 +11,13 @@ from notify.delivery d
 join notify.notification n on n.id = d.notification_id
 where d.status = 'leased' and d.leased_until < notify.now()
 union all
-select 'delivery', d.id, n.recipient, d.channel, d.due_at, case when c.rests > 0 then 'overdue by more than five minutes: its channel rests after outages, and is tried again by itself'
+select 'delivery', d.id, n.recipient, d.channel, d.due_at, case when s.rests > 0 then 'overdue by more than five minutes: its channel rests after outages, and is tried again by itself'
     when c.rate is not null then 'overdue by more than five minutes: its channel has a limited rate'
     else 'overdue by more than five minutes: does a worker serve its channel?' end
 from notify.delivery d
 join notify.notification n on n.id = d.notification_id
 join notify.channel c on c.name = d.channel
+join notify.channel_state s on s.channel = d.channel
 where d.status = 'pending' and d.held is null and d.due_at < notify.now() - interval '5 minutes' and c.paused_at is null;
 comment on view notify.stuck is 'What should have moved and did not, with a hint where to look.';
 comment on column notify.stuck.what is 'notification or delivery.';

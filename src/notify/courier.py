@@ -35,7 +35,7 @@ _LEAST_SECONDS = 0.001
 # What is under way when the worker stops has so long to end; what then is not done is tried again by another.
 _LAST_SECONDS = 3.0
 _OUTAGE_CAP = 2.0
-_AWAY = (psycopg.Error, PoolTimeout, NotifyError)
+AWAY = (psycopg.Error, PoolTimeout, NotifyError)
 
 
 class _Task(msgspec.Struct, eq=False):
@@ -119,7 +119,7 @@ class Courier:
                 leased = await lease_deliveries(
                     connection, channel=self.name, max_rows=count, seconds=self._settings.lease_seconds
                 )
-        except _AWAY as error:
+        except AWAY as error:
             self._outages += 1
             log.warning("deliveries_not_leased", channel=self.name, error=describe(error))
             asyncio.get_running_loop().call_later(backoff(self._outages, 0.1, _OUTAGE_CAP), self.wake)
@@ -186,7 +186,7 @@ class Courier:
         try:
             async with self._pool.connection() as connection:
                 await release_deliveries(connection, late)
-        except _AWAY as error:
+        except AWAY as error:
             # Their lease ends by itself.
             log.warning("deliveries_not_released", channel=self.name, count=len(late), error=describe(error))
 
@@ -199,7 +199,7 @@ class Courier:
                 async with self._pool.connection() as connection:
                     self._tell(tried, await self._record_on(connection, [one for _, one in tried]))
                 return
-            except _AWAY as error:
+            except AWAY as error:
                 failures += 1
                 log.warning("attempts_not_recorded", channel=self.name, count=len(tried), error=describe(error))
                 if time.monotonic() > ends:

@@ -10,12 +10,16 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from notify.channels.protocol import Channel, Message
 from notify.config import Settings
-from notify.courier import Courier
+from notify.courier import AWAY, Courier
 from notify.delivery import Identity, get_identity, next_deliveries, register_channels
 from notify.postgres.pool import Pool
-from notify.supervise import supervise
+from notify.supervise import backoff, describe, supervise
+
+log = structlog.stdlib.get_logger("notify.outside")
 
 MakeChannels = Callable[[Identity], Sequence[Channel]]
 UnsubscribeUrl = Callable[[Message], str | None]
@@ -72,12 +76,22 @@ class Outside:
             group.create_task(self._look(pool), name="outside")
 
     async def _look(self, pool: Pool) -> None:
-        """Whenever told so, ask what is due, and wake those whose it is."""
+        """Whenever told so, ask what is due, and wake those whose it is. An outage of the database ends nothing here:
+        couriers keep what they have to record meanwhile."""
+        failures = 0
         while True:
             await self._soon.wait()
             self._soon.clear()
-            async with pool.connection() as connection:
-                found = await next_deliveries(connection)
+            try:
+                async with pool.connection() as connection:
+                    found = await next_deliveries(connection)
+            except AWAY as error:
+                failures += 1
+                log.warning("deliveries_not_looked_for", error=describe(error))
+                await asyncio.sleep(backoff(failures, 0.1, 2.0))
+                self._soon.set()
+                continue
+            failures = 0
             for one in found:
                 courier = self._couriers.get(one.channel)
                 if courier is None:
