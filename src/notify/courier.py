@@ -8,9 +8,12 @@ for longer has no say any more. A provider may have been called for what was nev
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 import time
+from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import psycopg
@@ -32,10 +35,28 @@ log = structlog.stdlib.get_logger("notify.courier")
 # next when half of them are left, so that nobody waits for the database.
 _MOST_AHEAD = 16
 _LEAST_SECONDS = 0.001
+# What is too much for one address is due again after so long.
+_CROWDED_SECONDS = 5.0
+# Between tries to record what somebody holds.
+_LOCKED_SECONDS = 0.25
+_MOST_WAIT = 86_400.0
+_NOT_OF_A_CODE = re.compile(r"[^a-z0-9-]+")
 # What is under way when the worker stops has so long to end; what then is not done is tried again by another.
 _LAST_SECONDS = 3.0
 _OUTAGE_CAP = 2.0
 AWAY = (psycopg.Error, PoolTimeout, NotifyError)
+
+
+def sound(outcome: Outcome) -> Outcome:
+    """An outcome as it may be stored, whatever a channel returned."""
+    if not isinstance(cast(object, outcome), Outcome) or outcome.kind not in ("sent", "retry", "final"):
+        return retry("error", f"the channel returned {outcome!r}, and no outcome")
+    after = outcome.retry_after
+    code = _NOT_OF_A_CODE.sub("-", outcome.code.lower())[:64] if outcome.code else ""
+    after = None if after is None or math.isnan(after) else min(max(after, 0.0), _MOST_WAIT)
+    if (code, after) == (outcome.code, outcome.retry_after):
+        return outcome
+    return msgspec.structs.replace(outcome, code=code, retry_after=after)
 
 
 class _Task(msgspec.Struct, eq=False):
@@ -58,6 +79,9 @@ class Courier:
         self._under_way = 0
         self._tried: list[tuple[_Task, Tried]] = []
         self._late: list[Leased] = []
+        self._crowding: list[Leased] = []
+        self._calls: Counter[str] = Counter()
+        """Those under way by address."""
         self._pace = 0.0
         self._outages = 0
         self._down = 0
@@ -94,7 +118,7 @@ class Courier:
     async def _empty(self) -> None:
         """Lease, and record, until nothing is due and nothing under way."""
         more = True
-        while more or self._under_way or self._tried or self._late or not self._waiting.empty():
+        while more or self._under_way or self._tried or self._late or self._crowding or not self._waiting.empty():
             self._progress.clear()
             if more and not self._is_down and self._waiting.qsize() <= self._room() // 2:
                 more = await self._lease()
@@ -102,8 +126,13 @@ class Courier:
             if self._woken.is_set():
                 self._woken.clear()
                 more = True
-            elif not self._tried and not self._late and (self._under_way or not self._waiting.empty()):
+            elif not (self._tried or self._late or self._crowding) and (self._under_way or not self._waiting.empty()):
                 await self._progress.wait()
+
+    @property
+    def _share(self) -> int:
+        """How many may be under way to one address: a slow one must not take the places of all others."""
+        return max(1, self._channel.concurrency // 4)
 
     @property
     def _is_down(self) -> bool:
@@ -137,11 +166,20 @@ class Courier:
     async def _send_all(self) -> None:
         while True:
             task = await self._waiting.get()
+            address = task.leased.address_hash
+            if self._calls[address] >= self._share:
+                self._crowding.append(task.leased)
+                self._progress.set()
+                continue
             self._under_way += 1
+            self._calls[address] += 1
             try:
                 await self._send(task)
             finally:
                 self._under_way -= 1
+                self._calls[address] -= 1
+                if not self._calls[address]:
+                    del self._calls[address]
                 self._progress.set()
 
     async def _send(self, task: _Task) -> None:
@@ -163,18 +201,21 @@ class Courier:
     async def _attempt(self, leased: Leased) -> Outcome:
         try:
             async with asyncio.timeout(self._settings.send_seconds):
-                return await self._channel.send(leased.as_message(self._installation))
+                return sound(await self._channel.send(leased.as_message(self._installation)))
         except TimeoutError:
             return retry("timeout", f"no answer within {self._settings.send_seconds:g} s")
         except Exception as error:
             log.exception("channel_failed", channel=self.name, delivery_id=leased.id)
-            return retry("error", describe(error), outage=True)
+            return retry("error", describe(error))
 
     async def _settle(self) -> None:
-        """Record what has been tried, and give back what was too late to try."""
+        """Record what has been tried, and give back what was too late to try, or too many for one address."""
         late, self._late = self._late, []
         if late:
             await self._release(late)
+        crowding, self._crowding = self._crowding, []
+        if crowding:
+            await self._release(crowding, delay=_CROWDED_SECONDS)
         tried, self._tried = self._tried, []
         if tried:
             was_down = self._is_down
@@ -182,10 +223,10 @@ class Courier:
             if was_down:
                 self._down = 0  # from here on the database knows
 
-    async def _release(self, late: list[Leased]) -> None:
+    async def _release(self, late: list[Leased], *, delay: float = 0.0) -> None:
         try:
             async with self._pool.connection() as connection:
-                await release_deliveries(connection, late)
+                await release_deliveries(connection, late, delay=delay)
         except AWAY as error:
             # Their lease ends by itself.
             log.warning("deliveries_not_released", channel=self.name, count=len(late), error=describe(error))
@@ -197,7 +238,9 @@ class Courier:
         while True:
             try:
                 async with self._pool.connection() as connection:
-                    self._tell(tried, await self._record_on(connection, [one for _, one in tried]))
+                    recorded = await self._record_on(connection, [one for _, one in tried])
+                self._tell(tried, recorded)
+                self._follow(tried, recorded)
                 return
             except AWAY as error:
                 failures += 1
@@ -210,8 +253,22 @@ class Courier:
         days = self._channel.disable_after_days
         return await record_attempts(connection, self._settings, self.name, tried, disable_after_days=days)
 
+    def _follow(self, tried: list[tuple[_Task, Tried]], recorded: Recorded) -> None:
+        if recorded.stopped:
+            # Paused, or at rest: what was taken ahead waits with the others.
+            while not self._waiting.empty():
+                self._late.append(self._waiting.get_nowait().leased)
+        now, locked = time.monotonic(), set(recorded.locked)
+        again = [(task, one) for task, one in tried if one.leased.id in locked and now < task.until]
+        if again:
+            asyncio.get_running_loop().call_later(_LOCKED_SECONDS, self._record_again, again)
+
+    def _record_again(self, tried: list[tuple[_Task, Tried]]) -> None:
+        self._tried += tried
+        self.wake()
+
     def _tell(self, tried: list[tuple[_Task, Tried]], recorded: Recorded) -> None:
-        lost = len(tried) - recorded.recorded
+        lost = len(tried) - recorded.recorded - len(recorded.locked)
         if lost:
             log.warning("leases_lost", channel=self.name, count=lost)
         if recorded.disabled:

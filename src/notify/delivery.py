@@ -78,10 +78,16 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """How many attempts were recorded, as their lease still held, and whose addresses were disabled."""
+    """What recording did."""
 
     recorded: int
+    """How many attempts, as their lease still held."""
     disabled: list[str]
+    """Whose addresses were disabled."""
+    locked: list[int]
+    """Deliveries that could not be recorded now, as somebody holds their notification."""
+    stopped: bool
+    """Whether the channel is paused or rests."""
 
 
 class NextDelivery(msgspec.Struct, frozen=True):
@@ -136,14 +142,15 @@ async def record_attempts(
     )
 
 
-async def release_deliveries(connection: AsyncConnection[Any], leased: Sequence[Leased]) -> int:
-    """Give back deliveries that were not tried; how many were still leased."""
+async def release_deliveries(connection: AsyncConnection[Any], leased: Sequence[Leased], *, delay: float = 0.0) -> int:
+    """Give back deliveries that were not tried, to be due in `delay` seconds; how many were still leased."""
     return await one(
         connection,
         "release_deliveries",
         int,
         ids=[one.id for one in leased],
         tokens=[one.token for one in leased],
+        delay=delay,
     )
 
 

@@ -181,5 +181,10 @@ def _bounds(meta: Meta) -> Iterator[str]:
 def _check_together(settings: Settings) -> None:
     if settings.pool_min > settings.pool_max:
         raise ConfigError(f"NOTIFY_POOL_MIN={settings.pool_min} should be at most NOTIFY_POOL_MAX={settings.pool_max}")
+    if settings.send_seconds > settings.lease_seconds / 2:
+        raise ConfigError(
+            f"NOTIFY_SEND_SECONDS={settings.send_seconds:g} should be at most half of "
+            f"NOTIFY_LEASE_SECONDS={settings.lease_seconds:g}, so that what was begun ends within its lease"
+        )
     if not (settings.ticker_enabled or settings.jobs_enabled):
         raise ConfigError("NOTIFY_TICKER_ENABLED and NOTIFY_JOBS_ENABLED are both false: nothing would be sent")

@@ -39,6 +39,8 @@ class Outside:
         self._soon = asyncio.Event()
         self.ready = asyncio.Event()
         """Set once the channels are known to the database."""
+        self.failures = 0
+        """Looks in a row that found no database."""
         self._timer: asyncio.TimerHandle | None = None
         self._looks_at = 0.0
 
@@ -78,7 +80,6 @@ class Outside:
     async def _look(self, pool: Pool) -> None:
         """Whenever told so, ask what is due, and wake those whose it is. An outage of the database ends nothing here:
         couriers keep what they have to record meanwhile."""
-        failures = 0
         while True:
             await self._soon.wait()
             self._soon.clear()
@@ -86,12 +87,12 @@ class Outside:
                 async with pool.connection() as connection:
                     found = await next_deliveries(connection)
             except AWAY as error:
-                failures += 1
+                self.failures += 1
                 log.warning("deliveries_not_looked_for", error=describe(error))
-                await asyncio.sleep(backoff(failures, 0.1, 2.0))
+                await asyncio.sleep(backoff(self.failures, 0.1, 2.0))
                 self._soon.set()
                 continue
-            failures = 0
+            self.failures = 0
             for one in found:
                 courier = self._couriers.get(one.channel)
                 if courier is None:

@@ -44,7 +44,9 @@ class Worker:
         return self._ticker.alive or not self._settings.ticker_enabled
 
     async def run(self) -> None:
-        """Work until cancelled, through outages of Postgres of any length."""
+        """Work until cancelled, through outages of Postgres of any length. Raises ConfigError where a channel is set up
+        wrongly: then nothing is sent at all, rather than all but that."""
+        self._make_channels(Identity(installation="", unsubscribe_key=""))
         # By this name, of which a worker always has a session, notify doctor counts workers.
         settings = msgspec.structs.replace(self._settings, pool_min=max(1, self._settings.pool_min))
         pool = await open_pool(settings, name=f"worker {here()}:{os.getpid()}", wait=False)

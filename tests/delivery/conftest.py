@@ -30,26 +30,26 @@ def pigeons() -> Pigeons:
     return Pigeons()
 
 
+@contextlib.asynccontextmanager
+async def serving(settings: Settings, *channels: Channel) -> AsyncIterator[Outside]:
+    """Serve channels while the block lasts; they are known to the database once it begins."""
+    pool = await open_pool(settings, name="outside")
+    outside = Outside(settings, lambda _: list(channels))
+    running = asyncio.create_task(outside.run(pool))
+    try:
+        async with asyncio.timeout(10):
+            await outside.ready.wait()
+        yield outside
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+        await pool.close()
+
+
 @pytest.fixture
 def serve(settings: Settings) -> Serve:
-    """Serves channels while the block lasts; they are known to the database once it begins."""
-
-    @contextlib.asynccontextmanager
-    async def serving(*channels: Channel, **changes: object) -> AsyncIterator[Outside]:
-        chosen = msgspec.structs.replace(settings, **changes)
-        pool = await open_pool(chosen, name="outside")
-        outside = Outside(chosen, lambda _: list(channels))
-        running = asyncio.create_task(outside.run(pool))
-        try:
-            async with asyncio.timeout(10):
-                await outside.ready.wait()
-            yield outside
-        finally:
-            running.cancel()
-            await asyncio.wait({running})
-            await pool.close()
-
-    return serving
+    """As `serving`, over the test's database, with some settings changed."""
+    return lambda *channels, **changes: serving(msgspec.structs.replace(settings, **changes), *channels)
 
 
 @pytest.fixture(autouse=True)

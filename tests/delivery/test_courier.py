@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
+
+import msgspec
+import pytest
+from psycopg.conninfo import make_conninfo
 
 from conftest import Connect
-from delivery.conftest import Serve
-from helpers.outside import Pigeons, attempts, delivery, send
+from delivery.conftest import Serve, serving
+from helpers.outside import Pigeons, add_reachable, attempts, delivery, send
+from helpers.proxy import Proxy
 from helpers.rows import Db, column, rows, schedule, statuses, value
 from helpers.wait import until_async
 from notify.channels.protocol import Message, Outcome, final, retry, sent
 from notify.config import Settings
 from notify.dispatch import drain_all
 from notify.faults import Quarantine
+from notify.postgres.embedded import Embedded
 from notify.postgres.pool import connect
 
 
@@ -28,6 +34,13 @@ async def _until(predicate: Callable[[], Any]) -> None:
 def _sent(db: Db) -> int:
     count: int = value(db, "select count(*) from notify.delivery where status = 'sent'")
     return count
+
+
+def _crowd(db: Db, count: int) -> list[str]:
+    """So many recipients, as one address gets a part of the places only."""
+    names = [f"r{n}" for n in range(count)]
+    add_reachable(db, *names)
+    return names
 
 
 async def test_what_is_due_is_sent_once_and_recorded(db: Db, serve: Serve, pigeons: Pigeons) -> None:
@@ -44,9 +57,9 @@ async def test_what_is_due_is_sent_once_and_recorded(db: Db, serve: Serve, pigeo
 
 async def test_never_more_at_once_than_the_channel_takes(db: Db, serve: Serve, pigeons: Pigeons) -> None:
     pigeons.gate = asyncio.Event()
+    names = _crowd(db, 12)
     async with serve(pigeons) as outside:
-        for _ in range(12):
-            send(db, "ada")
+        send(db, *names)
         outside.wake()
         await _until(lambda: pigeons.in_the_air == 4)
         pigeons.gate.set()
@@ -170,8 +183,9 @@ async def test_what_cannot_be_recorded_is_recorded_later(
     db: Db, serve: Serve, pigeons: Pigeons, connect: Connect
 ) -> None:
     pigeons.gate = asyncio.Event()
+    names = _crowd(db, 4)
     async with serve(pigeons) as outside:
-        ids = [send(db, "ada")[0] for _ in range(4)]
+        ids = send(db, *names)
         outside.wake()
         await _until(lambda: pigeons.in_the_air == 4)
         # As when the server restarts: every session of the worker is gone, more than once.
@@ -210,7 +224,7 @@ async def test_an_outage_lets_the_channel_rest_and_it_recovers_by_itself(
         for _ in range(40):
             send(db, "ada", options='{"retry": {"delays": [0, 0, 0, 0, 0, 0, 0, 0, 0]}}')
         outside.wake()
-        await _until(lambda: value(db, "select rests from notify.channel where name = 'pigeon'") >= 2)
+        await _until(lambda: value(db, "select rests from notify.channel_state where channel = 'pigeon'") >= 2)
         assert len(pigeons.flown) < 20  # not hammered: a few before it rests, then one by one
         down = False
         await _until(lambda: _sent(db) == 40)
@@ -247,3 +261,121 @@ async def test_its_own_channels_only(db: Db, serve: Serve, pigeons: Pigeons) -> 
         outside.wake()
         await _until(lambda: _sent(db) == 1)
     assert delivery(db, id, "owl")["status"] == "pending"
+
+
+async def test_one_slow_address_does_not_take_the_places_of_others(db: Db, serve: Serve, pigeons: Pigeons) -> None:
+    slow = asyncio.Event()
+
+    class Halting(Pigeons):
+        async def send(self, message: Message) -> Outcome:
+            if message.recipient == "ada":
+                await slow.wait()
+            return await super().send(message)
+
+    channel = Halting(concurrency=8)
+    async with serve(channel) as outside:
+        for _ in range(40):
+            send(db, "ada")
+        (id,) = send(db, "bob")
+        outside.wake()
+        await _until(lambda: statuses(db, [id]) == ["sent"])
+        slow.set()
+
+
+async def test_a_channel_that_returns_no_outcome_fails_and_lives(db: Db, serve: Serve, pigeons: Pigeons) -> None:
+    nothing = cast(Outcome, None)
+    pigeons.answer = lambda message: sent() if message.attempt == 2 else nothing
+    async with serve(pigeons) as outside:
+        (id,) = send(db, "ada", options='{"retry": {"delays": [0]}}')
+        outside.wake()
+        await _until(lambda: statuses(db, [id]) == ["sent"])
+    assert attempts(db, id) == [(1, "retry", "error"), (2, "sent", None)]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(kind="retry", code="HTTP 503\x00", retry_after=1e300),
+        Outcome(kind="retry", code="a" * 1000, detail="\x00\ud800", retry_after=float("nan")),
+        Outcome(kind="retry", retry_after=-5.0),
+    ],
+)
+async def test_whatever_an_outcome_says_is_stored(db: Db, serve: Serve, pigeons: Pigeons, outcome: Outcome) -> None:
+    pigeons.answer = lambda _: outcome
+    async with serve(pigeons) as outside:
+        (id,) = send(db, "ada", options='{"retry": {"delays": []}}')
+        outside.wake()
+        await _until(lambda: statuses(db, [id]) == ["failed"])
+    assert len(pigeons.flown) == 1
+
+
+async def test_a_pause_stops_what_was_taken_ahead(db: Db, serve: Serve) -> None:
+    names = _crowd(db, 40)
+    first, others = asyncio.Event(), asyncio.Event()
+
+    class Halting(Pigeons):
+        begun = 0
+
+        async def send(self, message: Message) -> Outcome:
+            self.begun += 1
+            if self.begun > 20:
+                await (first if self.begun == 21 else others).wait()
+            return await super().send(message)
+
+    pigeons = Halting()
+    leased = "select count(*) from notify.delivery where status = 'leased'"
+    async with serve(pigeons) as outside:
+        send(db, *names[:20])
+        outside.wake()
+        await _until(lambda: _sent(db) == 20)  # fast, so it takes many ahead
+        send(db, *names[20:])
+        outside.wake()
+        await _until(lambda: value(db, leased) > 8)
+        db.execute("select notify.set_channel('pigeon', '{\"paused\": true}')")
+        first.set()
+        await _until(lambda: value(db, leased) <= 4)
+        others.set()
+    assert _sent(db) < 40
+
+
+async def test_one_that_somebody_holds_is_recorded_later_and_holds_up_nobody(
+    db: Db, serve: Serve, pigeons: Pigeons, connect: Connect
+) -> None:
+    pigeons.gate = asyncio.Event()
+    holder = connect(autocommit=False)
+    async with serve(pigeons) as outside:
+        (held,) = send(db, "ada")
+        outside.wake()
+        await _until(lambda: pigeons.in_the_air == 1)
+        holder.execute("select from notify.notification where id = %s for update", (held,))
+        pigeons.gate.set()
+        (other,) = send(db, "bob")
+        outside.wake()
+        await _until(lambda: statuses(db, [other]) == ["sent"])
+        holder.commit()
+        await _until(lambda: statuses(db, [held]) == ["sent"])
+    assert attempts(db, held) == [(1, "sent", None)]
+
+
+async def test_a_long_outage_of_the_database_doubles_nothing(
+    db: Db, settings: Settings, pigeons: Pigeons, server: Embedded
+) -> None:
+    """Longer than a connection is waited for, while something tells the couriers to look."""
+    pigeons.gate = asyncio.Event()
+    names = _crowd(db, 4)
+    with Proxy("127.0.0.1", server.port) as link:
+        dsn = make_conninfo(host="127.0.0.1", port=link.port, user="postgres", dbname=db.info.dbname)
+        away = msgspec.structs.replace(settings, database_url=dsn, connect_timeout=2)
+        async with serving(away, pigeons) as outside:
+            ids = send(db, *names)
+            outside.wake()
+            await _until(lambda: pigeons.in_the_air == 4)
+            link.refuse()
+            link.cut()
+            pigeons.gate.set()
+            outside.wake()
+            await _until(lambda: outside.failures >= 2)
+            link.heal()
+            await _until(lambda: _sent(db) == 4)
+    assert statuses(db, ids) == ["sent"] * 4
+    assert len(pigeons.flown) == 4

@@ -31,7 +31,12 @@ def receiver() -> Iterator[Receiver]:
 
 
 def _worker(run: Run, dsn: str, **settings: str) -> Program:
-    given = {"outside_allow": "127.0.0.0/8", "webhook_secret": _SECRET, "lease_seconds": "20"} | settings
+    given = {
+        "outside_allow": "127.0.0.0/8",
+        "webhook_secret": _SECRET,
+        "lease_seconds": "20",
+        "send_seconds": "10",
+    } | settings
     return run("worker", database_url=dsn, **given)
 
 

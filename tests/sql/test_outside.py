@@ -41,7 +41,7 @@ def test_sent_once_a_channel_got_through(tx: Db) -> None:
     assert statuses(tx, [id]) == ["sending"]
     record(tx, lease(tx, channel="owl"), "failed", channel="owl", code="gone")
     assert statuses(tx, [id]) == ["sending"]
-    assert record(tx, lease(tx)) == {"recorded": 1, "disabled": []}
+    assert record(tx, lease(tx)) == {"recorded": 1, "disabled": [], "locked": [], "stopped": False}
     assert statuses(tx, [id]) == ["sent"]
     assert attempts(tx, id) == [(1, "failed", "gone"), (1, "sent", None)]
 
@@ -125,6 +125,76 @@ def test_a_replay_has_all_its_retries_before_it(tx: Db) -> None:
     assert (again["notification_id"], again["attempts"], again["tries"]) == (ids[0], 1, 0)
     assert again["age"] < 10
     assert value(tx, "select notify.replay_deliveries(%s)", [again["id"]]) == 0
+
+
+def test_a_cancelled_notification_is_not_replayed(tx: Db) -> None:
+    (id,) = send(tx, "ada")
+    record(tx, lease(tx), "failed", code="x")
+    tx.execute("select notify.retry(%s, interval '10 minutes')", (id,))
+    assert value(tx, "select notify.replay_deliveries(%s)", [delivery(tx, id)["id"]]) == 0  # the drain will
+    assert value(tx, "select cancelled from notify.cancel(%s)", id)
+    assert value(tx, "select notify.replay_deliveries(%s)", [delivery(tx, id)["id"]]) == 0
+    assert lease(tx) == []
+    assert statuses(tx, [id]) == ["cancelled"]
+
+
+def test_what_hangs_on_a_notification_that_is_not_sent_is_not_sent(tx: Db) -> None:
+    (id,) = send(tx, "ada")
+    tx.execute("update notify.notification set status = 'pending' where id = %s", (id,))
+    assert lease(tx) == []
+    assert (delivery(tx, id)["status"], delivery(tx, id)["code"]) == ("cancelled", "void")
+    call_one(tx, "drain")
+    record(tx, lease(tx))
+    assert statuses(tx, [id]) == ["sent"]
+
+
+def test_one_that_somebody_holds_keeps_no_other_from_being_recorded(db: Db, connect: Connect) -> None:
+    add_channel(db)
+    add_reachable(db, "eve", "fay")
+    held, free = (send(db, name)[0] for name in ("eve", "fay"))
+    leased = lease(db)
+    holder = connect(autocommit=False)
+    holder.execute("select from notify.notification where id = %s for update", (held,))
+    done = record(db, leased)
+    assert (done["recorded"], done["locked"]) == (1, [leased[0]["id"]])
+    assert statuses(db, [held, free]) == ["sending", "sent"]
+    holder.commit()
+    assert record(db, leased[:1])["recorded"] == 1
+
+
+def test_a_channel_that_is_down_costs_no_try(tx: Db) -> None:
+    (id,) = send(tx, "ada")
+    for number in range(6):
+        record(tx, lease(tx), "retry", code="connect", outage=True, threshold=100, delay=0)
+        assert (delivery(tx, id)["attempts"], delivery(tx, id)["retries_from"]) == (number + 1, number + 1)
+    _at(tx, "1 hour")
+    (leased,) = lease(tx)
+    assert leased["tries"] == 0
+    assert leased["age"] > 3500
+
+
+def test_age_counts_from_the_first_try(tx: Db) -> None:
+    send(tx, "ada")
+    _at(tx, "2 days")
+    (leased,) = lease(tx)
+    assert leased["age"] == 0
+    record(tx, [leased], "retry", delay=60)
+    _at(tx, "2 days 1 hour")
+    assert 3590 < lease(tx)[0]["age"] < 3610
+
+
+def test_a_look_from_a_mark_does_not_walk_over_what_was_sent(tx: Db) -> None:
+    """Under a long snapshot, as in a transaction, that stays in the index, and every empty look of a ticker asks."""
+    read = "select pg_stat_get_xact_tuples_returned('notify.delivery_due'::regclass)"
+    for _ in range(200):
+        send(tx, "ada")
+    record(tx, lease(tx, 200))
+    before = value(tx, read)
+    tx.execute("select from notify.next_deliveries()")
+    between = value(tx, read)
+    tx.execute("select from notify.next_deliveries(notify.now())")
+    assert between - before >= 200
+    assert value(tx, read) - between < 20
 
 
 def test_many_are_replayed_by_filter(tx: Db) -> None:

@@ -254,12 +254,56 @@ def test_a_disabled_address_can_be_enabled(tx: Db) -> None:
 
 def test_five_days_of_failure_disable_an_address(tx: Db) -> None:
     disabled = []
-    for days in (0, 3, 4.9, 5.1):
+    for days in (0, 1.5, 3, 4.5, 5.5):
         _at(tx, f"{days} days")
         send(tx, "ada")
         disabled.append(record(tx, lease(tx, 1), "retry", code="http-500", delay=604_800, most_days=5)["disabled"])
-    assert disabled == [[], [], [], ["ada"]]
+    assert disabled == [[], [], [], [], ["ada"]]
     assert value(tx, "select reason from notify.disabled_addresses") == "nothing got through for 5 days"
+
+
+def test_days_in_which_nothing_was_tried_do_not_count(tx: Db) -> None:
+    for days in (0, 6, 7):
+        _at(tx, f"{days} days")
+        send(tx, "ada")
+        done = record(tx, lease(tx, 1), "retry", code="http-500", delay=604_800, most_days=5)
+        assert done["disabled"] == []
+
+
+def test_an_urgent_one_does_not_wait_for_the_end_of_the_night_after_a_failure(tx: Db) -> None:
+    now = value(tx, "select to_char(notify.now() at time zone 'UTC' - interval '1 hour', 'HH24:MI')")
+    then = value(tx, "select to_char(notify.now() at time zone 'UTC' + interval '3 hours', 'HH24:MI')")
+    _set(tx, quiet_hours={"from": now, "to": then})
+    send(tx, "ada", priority="urgent")
+    record(tx, lease(tx), "retry", code="http-503", rest=5, delay=0)
+    assert lease(tx) == []
+    assert value(tx, "select extract(epoch from due_at - notify.now()) from notify.delivery") <= 5
+
+
+def test_an_outage_says_nothing_of_an_address(tx: Db) -> None:
+    send(tx, "ada")
+    record(tx, lease(tx), "retry", code="connect", outage=True, delay=0)
+    assert rows(tx, "select from notify.endpoint") == []
+
+
+def test_a_clock_that_is_put_back_does_not_stop_a_rate(tx: Db) -> None:
+    tx.execute("select notify.set_channel('pigeon', '{\"rate\": 1}')")
+    for _ in range(3):
+        send(tx, "ada")
+    _at(tx, "1 hour")
+    assert len(lease(tx)) == 1
+    _at(tx, "10 minutes")
+    assert lease(tx) == []
+    _at(tx, "10 minutes 2 seconds")
+    assert len(lease(tx)) == 1
+
+
+def test_clicks_beyond_all_bounds_mean_the_whole_channel(tx: Db) -> None:
+    many = [{"channel": "pigeon", "type": f"t{n}"} for n in range(199)]
+    _set(tx, opt_out=[{"type": "x"}, *many])
+    assert value(tx, "select notify.unsubscribe('ada', 'pigeon', 'news')")
+    kept = value(tx, "select preferences -> 'opt_out' from notify.recipient where id = 'ada'")
+    assert kept == [{"type": "x"}, {"channel": "pigeon"}]
 
 
 def test_a_rate_is_kept_over_all_workers(tx: Db) -> None:

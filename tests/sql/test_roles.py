@@ -21,6 +21,7 @@ RELATIONS: dict[str, dict[str, str]] = {
     "notify.channel": {},
     "notify.channels": {"notify_api": READ},
     "notify.dead_letters": {"notify_api": READ, "notify_worker": READ},
+    "notify.channel_state": {},
     "notify.delivery": {"notify_api": READ},
     "notify.delivery_counts": {"notify_api": READ},
     "notify.disabled_addresses": {},

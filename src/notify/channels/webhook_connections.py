@@ -180,12 +180,15 @@ class _Lookup(AbstractResolver):
     """
 
     def __init__(self, most: int) -> None:
-        self._threads = ThreadPoolExecutor(most, thread_name_prefix="webhook-lookup")
+        self._most = most
+        self._threads: ThreadPoolExecutor | None = None
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         loop = asyncio.get_running_loop()
+        if self._threads is None:  # made here, as a channel may be closed and opened again
+            self._threads = ThreadPoolExecutor(self._most, thread_name_prefix="webhook-lookup")
         found = await loop.run_in_executor(self._threads, lookup, host, port, socket.AI_ADDRCONFIG)
         return [
             ResolveResult(
@@ -200,4 +203,6 @@ class _Lookup(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
