@@ -50,6 +50,18 @@ async def test_no_redirect_is_followed(service: Receiver, asked: str) -> None:
     assert [got.target for got in service.requests] == ["/hook"]
 
 
+async def test_nor_for_plugins_that_do_not_ask_for_that(service: Receiver) -> None:
+    service.answer(Answer(307, {"Location": f"{service.url}/elsewhere"}), Answer())
+
+    def get() -> int:
+        with confine(Call(networks("127.0.0.1"), 10)):
+            return requests.get(service.url, timeout=10).status_code
+
+    confined_apprise.load()
+    assert await asyncio.to_thread(get) == 307
+    assert [got.target for got in service.requests] == ["/"]
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::1]"])
 async def test_what_is_not_public_is_not_reached(service: Receiver, host: str) -> None:
     outcome = await send(f"json://{host}:{service.port}/", {"outside_allow": "10.0.0.0/8"})
