@@ -186,103 +186,123 @@ $$;
 comment on function notify.take_deliveries(text, integer) is
   'Locks up to p_max due deliveries of a channel that nobody else has locked, urgent first, and returns their ids.';
 
+create or replace function notify.judge_deliveries(p_channel text, p_ids bigint[], p_now timestamptz) returns table (
+  place bigint, id bigint, verdict text, until timestamptz, delivery notify.delivery, notification notify.notification,
+  batch notify.batch, recipient notify.recipient, required boolean, retry jsonb
+)
+-- Inlined where it is used, and planned there.
+language sql stable as $$
+  select g.place, d.id, case
+      when b.expires_at <= p_now then 'expired'
+      when t.paused_at is not null then 'paused'
+      when r.preferences ? 'opt_out' and n.priority <> 'urgent' and not coalesce(t.required, false)
+        and notify.is_opted_out(r.preferences, p_channel, b.type) then 'unwanted'
+      when coalesce(r.addresses -> p_channel, 'null') = 'null' then 'unreachable'
+      when e.disabled_at is not null then 'disabled'
+      when e.rests_until > p_now or n.priority <> 'urgent' and q.quiet_until is not null then 'later'
+      else 'now' end,
+    greatest(e.rests_until, q.quiet_until), d, n, b, r, coalesce(t.required, false), t.retry
+  from unnest(p_ids) with ordinality as g (id, place)
+  join notify.delivery d on d.id = g.id
+  join notify.notification n on n.id = d.notification_id
+  join notify.batch b on b.id = n.batch_id
+  join notify.recipient r on r.id = n.recipient
+  left join notify.type t on t.name = b.type
+  left join notify.endpoint e on e.recipient = n.recipient and e.channel = p_channel
+    and e.address_hash = md5((r.addresses -> p_channel)::text)
+  cross join lateral (
+    select case when r.preferences ? 'quiet_hours' then notify.quiet_until(r.preferences, r.time_zone, p_now) end as quiet_until
+  ) q
+$$;
+comment on function notify.judge_deliveries(text, bigint[], timestamptz) is
+  'What is to be done with these deliveries now: send it (now), put it off until a time (later), hold it (paused), or end it: expired, unwanted, unreachable, disabled; and all that is needed to send it.';
+
+create or replace function notify.put_away(p_channel text, p_ids bigint[], p_now timestamptz) returns void
+language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+  v_sorted record;
+begin
+  with judged as materialized (
+    select j.id, j.verdict, j.until, (j.batch).type as type from notify.judge_deliveries(p_channel, p_ids, p_now) j
+  ),
+  put_off as (
+    update notify.delivery d set due_at = j.until from judged j where d.id = j.id and j.verdict = 'later'
+  ),
+  held as (
+    update notify.delivery d set held = j.type from judged j where d.id = j.id and j.verdict = 'paused'
+  )
+  select array_agg(j.id) filter (where j.verdict = 'expired') as expired, array_agg(j.id) filter (where j.verdict = 'unwanted') as unwanted,
+    array_agg(j.id) filter (where j.verdict = 'unreachable') as unreachable, array_agg(j.id) filter (where j.verdict = 'disabled') as disabled
+  into v_sorted from judged j;
+  perform notify.close_deliveries(v_sorted.expired, 'cancelled', 'expired', 'its time was over before it could be sent');
+  perform notify.close_deliveries(v_sorted.unwanted, 'cancelled', 'opted-out', 'the recipient does not want it');
+  perform notify.close_deliveries(v_sorted.unreachable, 'cancelled', 'no-address', format('the recipient has no address for %s', p_channel));
+  perform notify.close_deliveries(v_sorted.disabled, 'failed', 'disabled', 'the address was disabled, as it failed for too long or asked for it');
+end
+$$;
+comment on function notify.put_away(text, bigint[], timestamptz) is
+  'Of these deliveries, which the caller has locked, puts off, holds or ends those that are not to be sent now.';
+
 create or replace function notify.lease_deliveries(p_channel text, p_max integer, p_seconds double precision)
 returns table (
   id bigint, token uuid, attempts integer, tries integer, age double precision, notification_id bigint, batch_id bigint,
   recipient text, address jsonb, address_hash text, locale text, time_zone text, type text, priority text, title text, message text,
   html text, data jsonb, reference text, scheduled_at timestamptz, required boolean, retry jsonb
 )
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+-- Every step is a walk along a key, however few rows the planner believes there to be; and planning takes longer than running for
+-- a few.
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := notify.now();
   v_max integer := notify.admit_deliveries(p_channel, p_max);
+  v_policy jsonb := (select coalesce(c.retry, '{}') from notify.channel c where c.name = p_channel);
   v_wanted integer;
   v_ids bigint[];
   v_token uuid := gen_random_uuid();
-  v_leased bigint[] := '{}';
-  v_sorted record;
+  v_count integer;
+  v_leased integer := 0;
 begin
   perform set_config('synchronous_commit', 'on', true);
   -- What is not to be sent now is put away; so that this is not all that is found, it looks again, but not for ever.
   for v_round in 1..20 loop
-    exit when cardinality(v_leased) >= v_max;
-    v_wanted := v_max - cardinality(v_leased);
+    v_wanted := v_max - v_leased;
+    exit when v_wanted <= 0;
     v_ids := notify.take_deliveries(p_channel, case when v_round = 1 then v_wanted else greatest(v_wanted, 1000) end);
     exit when v_ids = '{}';
     -- All is asked now, not when it was scheduled: what the recipient wants, and where it is to be reached.
-    with found as materialized (
-      select g.place, d.id, b.type, e.rests_until, coalesce(b.expires_at <= v_now, false) as expired, t.paused_at is not null as paused,
-        n.priority <> 'urgent' and not coalesce(t.required, false) and notify.is_opted_out(r.preferences, p_channel, b.type) as unwanted,
-        coalesce(r.addresses -> p_channel, 'null') = 'null' as unreachable,
-        coalesce(e.disabled_at is not null, false) as disabled,
-        case when n.priority <> 'urgent' then notify.quiet_until(r.preferences, r.time_zone, v_now) end as quiet_until
-      from unnest(v_ids) with ordinality as g (id, place)
-      join notify.delivery d on d.id = g.id
-      join notify.notification n on n.id = d.notification_id
-      join notify.batch b on b.id = n.batch_id
-      join notify.recipient r on r.id = n.recipient
-      left join notify.type t on t.name = b.type
-      left join notify.endpoint e on e.recipient = n.recipient and e.channel = p_channel
-        and e.address_hash = md5((r.addresses -> p_channel)::text)
-    ),
-    sorted as (
-      select f.id, f.place, case
-        when f.expired then 'expired' when f.paused then 'paused' when f.unwanted then 'unwanted' when f.unreachable then 'unreachable'
-        when f.disabled then 'disabled' when f.rests_until > v_now or f.quiet_until is not null then 'later' else 'now' end as verdict
-      from found f
-    ),
-    judged as (
-      -- Those that are too many stay as they are.
-      select s.id, s.place, s.verdict from sorted s where s.verdict <> 'now'
-      union all
-      (select s.id, s.place, s.verdict from sorted s where s.verdict = 'now' order by s.place limit v_wanted)
-    ),
-    put_off as (
-      update notify.delivery d set due_at = greatest(f.rests_until, f.quiet_until)
-      from found f join judged j on j.id = f.id where d.id = f.id and j.verdict = 'later'
-    ),
-    held as (
-      update notify.delivery d set held = f.type
-      from found f join judged j on j.id = f.id where d.id = f.id and j.verdict = 'paused'
+    return query
+    with chosen as materialized (
+      select j.* from notify.judge_deliveries(p_channel, v_ids, v_now) j where j.verdict = 'now' order by j.place limit v_wanted
     ),
     taken as (
       update notify.delivery d set status = 'leased', lease_token = v_token, leased_until = v_now + make_interval(secs => p_seconds)
-      from judged j where d.id = j.id and j.verdict = 'now'
+      from chosen c where d.id = c.id
     )
-    select array_agg(j.id order by j.place) filter (where j.verdict = 'now') as now, array_agg(j.id) filter (where j.verdict = 'expired') as expired,
-      array_agg(j.id) filter (where j.verdict = 'unwanted') as unwanted, array_agg(j.id) filter (where j.verdict = 'unreachable') as unreachable,
-      array_agg(j.id) filter (where j.verdict = 'disabled') as disabled
-    into v_sorted from judged j;
-    v_leased := v_leased || coalesce(v_sorted.now, '{}');
-    perform notify.close_deliveries(v_sorted.expired, 'cancelled', 'expired', 'its time was over before it could be sent');
-    perform notify.close_deliveries(v_sorted.unwanted, 'cancelled', 'opted-out', 'the recipient does not want it');
-    perform notify.close_deliveries(v_sorted.unreachable, 'cancelled', 'no-address', format('the recipient has no address for %s', p_channel));
-    perform notify.close_deliveries(v_sorted.disabled, 'failed', 'disabled', 'the address was disabled, as it failed for too long or asked for it');
+    select c.id, v_token, (c.delivery).attempts, (c.delivery).attempts - (c.delivery).retries_from,
+      extract(epoch from v_now - coalesce((c.delivery).since, (c.notification).due_at))::double precision,
+      (c.notification).id, (c.batch).id, (c.recipient).id, (c.recipient).addresses -> p_channel,
+      md5(((c.recipient).addresses -> p_channel)::text), (c.recipient).locale, (c.recipient).time_zone, (c.batch).type,
+      (c.notification).priority::text, coalesce(w.words ->> 'title', (c.batch).title), coalesce(w.words ->> 'message', (c.batch).message),
+      w.words ->> 'html', (c.batch).data, (c.batch).reference, (c.notification).due_at, c.required,
+      v_policy || coalesce(c.retry, '{}') || coalesce(o.retry, '{}')
+    from chosen c
+    left join notify.batch_option o on o.batch_id = (c.batch).id
+    cross join lateral (select case when o.contents is not null then notify.localized(o.contents, (c.recipient).locale) end as words) w
+    order by c.place;
+    get diagnostics v_count = row_count;
+    v_leased := v_leased + v_count;
+    if v_count < cardinality(v_ids) then
+      perform notify.put_away(p_channel, v_ids, v_now);
+    end if;
   end loop;
-  if v_leased = '{}' then
-    return;
+  if v_leased > 0 then
+    update notify.channel c
+    set tokens = case when c.rate is not null then c.tokens - v_leased else c.tokens end,
+      tried_until = case when c.rests > 0 then v_now + make_interval(secs => p_seconds) end
+    where c.name = p_channel and (c.rate is not null or c.rests > 0);
   end if;
-  update notify.channel c
-  set tokens = case when c.rate is not null then c.tokens - cardinality(v_leased) else c.tokens end,
-    tried_until = case when c.rests > 0 then v_now + make_interval(secs => p_seconds) end
-  where c.name = p_channel and (c.rate is not null or c.rests > 0);
-  return query
-  select d.id, v_token, d.attempts, d.attempts - d.retries_from, extract(epoch from v_now - coalesce(d.since, n.due_at))::double precision,
-    n.id, n.batch_id, n.recipient, r.addresses -> p_channel, md5((r.addresses -> p_channel)::text), r.locale, r.time_zone, b.type,
-    n.priority::text, coalesce(w.words ->> 'title', b.title), coalesce(w.words ->> 'message', b.message), w.words ->> 'html', b.data,
-    b.reference, n.due_at, coalesce(t.required, false),
-    coalesce(c.retry, '{}') || coalesce(t.retry, '{}') || coalesce(o.retry, '{}')
-  from unnest(v_leased) with ordinality as l (id, place)
-  join notify.delivery d on d.id = l.id
-  join notify.notification n on n.id = d.notification_id
-  join notify.batch b on b.id = n.batch_id
-  join notify.recipient r on r.id = n.recipient
-  join notify.channel c on c.name = p_channel
-  left join notify.type t on t.name = b.type
-  left join notify.batch_option o on o.batch_id = b.id
-  cross join lateral (select case when o.contents is not null then notify.localized(o.contents, r.locale) end as words) w
-  order by l.place;
 end
 $$;
 comment on function notify.lease_deliveries(text, integer, double precision) is
@@ -362,7 +382,8 @@ create or replace function notify.record_attempts(
   p_delays double precision[], p_rests double precision[], p_disable boolean[], p_outages boolean[], p_hashes text[],
   p_most_days double precision, p_threshold integer, p_breaker_seconds double precision,
   out recorded integer, out disabled text[]
-) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+) language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan as $$
 declare
   v_now timestamptz := notify.now();
   v_sent bigint[];

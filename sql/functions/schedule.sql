@@ -122,7 +122,8 @@ begin
     returning id, priority, scheduled_at
   )
   select array_agg(a.id), array_agg(a.priority), array_agg(a.scheduled_at) into v_ids, v_priorities, v_times from added a;
-  if p_options is not null then
+  -- Where nobody is known there is no batch.
+  if p_options is not null and v_ids is not null then
     insert into notify.batch_option (batch_id, retry, spread_over, contents)
     values (v_ids[1], nullif(p_options -> 'retry', 'null'), v_spread, nullif(p_options -> 'contents', 'null'));
   end if;

@@ -1,1 +1,1 @@
-select notify.set_channel(%(name)s::text, %(changes)s::jsonb)
+select notify.set_channel(%(channel)s::text, %(changes)s::jsonb)

@@ -1,1 +1,1 @@
-select notify.set_type(%(name)s::text, %(changes)s::jsonb)::text
+select notify.set_type(%(type)s::text, %(changes)s::jsonb)::text

@@ -115,12 +115,12 @@ def list_channels() -> Call[ChannelState, list[ChannelState]]:
 
 def get_channel(name: str) -> Call[ChannelState, ChannelState | None]:
     """One channel; None if there is no such one."""
-    return Call("get_channel", ChannelState, {"name": name}, first_or_none)
+    return Call("get_channel", ChannelState, {"channel": name}, first_or_none)
 
 
 def set_channel(name: str, changes: Any) -> Call[bool, bool]:
     """Change what `changes` gives of paused, rate and retry; whether there is such a channel."""
-    return Call("set_channel", bool, {"name": name, "changes": msgspec.json.encode(changes).decode()}, first)
+    return Call("set_channel", bool, {"channel": name, "changes": msgspec.json.encode(changes).decode()}, first)
 
 
 def list_types() -> Call[TypeState, list[TypeState]]:
@@ -130,12 +130,12 @@ def list_types() -> Call[TypeState, list[TypeState]]:
 
 def get_type(name: str) -> Call[TypeState, TypeState]:
     """What holds for a type; where nothing was said about it, the defaults."""
-    return Call("get_type", TypeState, {"name": name}, first)
+    return Call("get_type", TypeState, {"type": name}, first)
 
 
 def set_type(name: str, changes: Any) -> Call[str, str]:
     """Change what `changes` gives of required, paused and retry."""
-    return Call("set_type", str, {"name": name, "changes": msgspec.json.encode(changes).decode()}, first)
+    return Call("set_type", str, {"type": name, "changes": msgspec.json.encode(changes).decode()}, first)
 
 
 def enable_address(recipient: str, channel: str) -> Call[bool, bool]:

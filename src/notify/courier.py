@@ -28,8 +28,9 @@ from notify.supervise import backoff, describe
 
 log = structlog.stdlib.get_logger("notify.courier")
 
-# So many are taken at most for each that can be under way, as long as they are fast enough for half of the lease.
-_MOST_AHEAD = 50
+# So many are taken at most for each that can be under way, as long as they are fast enough for half of the lease; the
+# next when half of them are left, so that nobody waits for the database.
+_MOST_AHEAD = 16
 _LEAST_SECONDS = 0.001
 # What is under way when the worker stops has so long to end; what then is not done is tried again by another.
 _LAST_SECONDS = 3.0
@@ -95,7 +96,7 @@ class Courier:
         more = True
         while more or self._under_way or self._tried or self._late or not self._waiting.empty():
             self._progress.clear()
-            if more and not self._is_down and self._waiting.qsize() < self._channel.concurrency:
+            if more and not self._is_down and self._waiting.qsize() <= self._room() // 2:
                 more = await self._lease()
             await self._settle()
             if self._woken.is_set():
@@ -111,7 +112,7 @@ class Courier:
 
     async def _lease(self) -> bool:
         """Take some; whether there may be more. Where the database is away, later."""
-        count = self._room()
+        count = self._room() - self._waiting.qsize()
         taken_at = time.monotonic()
         try:
             async with self._pool.connection() as connection:

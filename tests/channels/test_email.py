@@ -19,7 +19,7 @@ from notify.errors import ConfigError
 
 QUICK = 0.5
 LINK = "https://example.org/unsubscribe/abc"
-WITH_MAIL = {"smtp_url": "smtp://mail.example.org", "smtp_from": "lessons@example.org"}
+WITH_MAIL: dict[str, Any] = {"smtp_url": "smtp://mail.example.org", "smtp_from": "lessons@example.org"}
 
 
 async def test_a_mail_is_taken(mail_server: MailServer) -> None:
@@ -234,6 +234,7 @@ def test_settings_that_will_do() -> None:
         ({"smtp_url": "smtp://user:12/secret@mail.example.org"}, "NOTIFY_SMTP_URL"),
         ({"smtp_url": "smtp://user@mail.example.org"}, "NOTIFY_SMTP_URL"),
         ({"smtp_url": "smtp://mail.example.org:99999"}, "NOTIFY_SMTP_URL"),
+        ({"smtp_url": "smtp://mail..example.org"}, "NOTIFY_SMTP_URL"),
         ({"smtp_url": "smtp://[mail.example.org"}, "NOTIFY_SMTP_URL"),
         ({"smtp_from": None}, "NOTIFY_SMTP_FROM"),
         ({"smtp_from": "Lessons"}, "NOTIFY_SMTP_FROM"),

@@ -115,7 +115,9 @@ def test_public_addresses_may_be_reached(address: str) -> None:
     refuse(address, networks("10.0.0.0/8"))
 
 
-@pytest.mark.parametrize("address", ["", "localhost", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "1.2.3.4.5", "[::1]"])
+@pytest.mark.parametrize(
+    "address", ["", "localhost", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "1.2.3.4.5", "[::1]"]
+)
 def test_what_is_no_plain_address_is_blocked(address: str) -> None:
     with pytest.raises(Blocked, match="no IP address"):
         refuse(address, networks("0.0.0.0/0, ::/0"))

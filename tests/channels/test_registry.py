@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from notify.channels.webhook import WebhookChannel
 from notify.config import Settings
 from notify.errors import ConfigError
 
-MAIL = {"smtp_url": "smtp://127.0.0.1:2525", "smtp_from": "lessons@example.org"}
+MAIL: dict[str, Any] = {"smtp_url": "smtp://127.0.0.1:2525", "smtp_from": "lessons@example.org"}
 GOOD = """
     from notify.channels.protocol import Plain, sent
 

@@ -137,7 +137,7 @@ async def test_a_mail_under_way_when_the_channel_is_left_keeps_no_connection(mai
 
 
 async def test_a_mail_that_waited_for_a_connection_in_vain(mail_server: MailServer) -> None:
-    mail_server.script("MAIL", Act.HANG)
+    mail_server.script("MAIL", Act.HANG, Act.HANG)
     async with channel_to(mail_server.port, smtp_connections=1, send_seconds=0.5) as channel:
         first, second = await asyncio.gather(channel.send(message()), channel.send(message()))
     assert first.code == second.code == "timeout"
@@ -187,7 +187,7 @@ async def test_a_server_that_offers_starttls_and_cannot(authority: trustme.CA) -
 async def test_a_certificate_is_verified(authority: trustme.CA, scheme: str, policy: str, fault: str) -> None:
     name = "other.example.org" if fault == "another name" else HOST
     context = certified(trustme.CA() if fault == "another authority" else authority, name)
-    with MailServer(**{"starttls" if scheme == "smtp" else "tls": context}) as mail_server:
+    with MailServer(starttls=context) if scheme == "smtp" else MailServer(tls=context) as mail_server:
         outcome = await send(mail_server, host=HOST, scheme=scheme, smtp_tls=policy)
     assert (outcome.kind, outcome.code, outcome.outage) == ("retry", "tls", True)
     assert "certificate" in outcome.detail

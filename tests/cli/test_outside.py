@@ -8,7 +8,7 @@ import re
 import pytest
 
 from cli.conftest import Notify
-from helpers.outside import CHANNEL, add_channel, add_reachable, lease, record, send
+from helpers.outside import CHANNEL, add_channel, add_reachable, fail, lease, record, send
 from helpers.rows import Db, value
 from notify import control
 from notify.cli import deliveries
@@ -24,7 +24,7 @@ def test_channels_and_types_are_shown(notify: Notify, db: Db) -> None:
     lines = notify("channels").out.splitlines()
     assert re.fullmatch(r"CHANNEL +STATE +RATE +RETRY +DESCRIPTION", lines[0])
     assert re.fullmatch(rf"{CHANNEL} +open +- +- +for tests", lines[2])
-    db.execute("select notify.set_channel(%s, '{\"rate\": 5, \"retry\": {\"delays\": [1]}}')", (CHANNEL,))
+    db.execute('select notify.set_channel(%s, \'{"rate": 5, "retry": {"delays": [1]}}\')', (CHANNEL,))
     db.execute("select notify.set_type('news', '{\"required\": true}')")
     lines = notify("channels").out.splitlines()
     assert re.fullmatch(rf'{CHANNEL} +open +5/s +{{"delays":\[1\]}} +for tests', lines[2])
@@ -80,22 +80,14 @@ def test_deliveries_are_listed(notify: Notify, db: Db) -> None:
 
 def test_what_is_rare_is_looked_for_to_the_end(notify: Notify, db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "MOST_WALKED", 2)
-    for code in "abbbbba":
-        send(db, "ada")
-        record(db, lease(db), "failed", code=code)
+    fail(db, *"abbbbba")
     found = json.loads(notify("deliveries", "--code", "a", "--json").out)
     assert [one["id"] for one in found] == [7, 1]
     assert [one["id"] for one in json.loads(notify("deliveries", "--limit", "2", "--json").out)] == [7, 6]
 
 
-def _fail(db: Db, *codes: str) -> None:
-    for code in codes:
-        send(db, "ada")
-        record(db, lease(db), "failed", code=code)
-
-
 def test_some_are_replayed(notify: Notify, db: Db) -> None:
-    _fail(db, "a", "a", "b")
+    fail(db, "a", "a", "b")
     assert notify("replay", "1", "2", "77") == (0, "2 replayed\n", "")
     refused = "notify: none of these deliveries has failed: nothing was replayed\n"
     assert notify("replay", "1", "77") == (1, "", refused)
@@ -106,7 +98,7 @@ def test_some_are_replayed(notify: Notify, db: Db) -> None:
 
 def test_all_are_replayed_in_portions(notify: Notify, db: Db, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliveries, "_AT_A_TIME", 2)
-    _fail(db, "a", "b", "a", "b", "a")
+    fail(db, "a", "b", "a", "b", "a")
     batch = value(db, "select max(id) from notify.batch")
     assert notify("replay", "--batch", str(batch)).out == "1 replayed\n"
     assert notify("replay", "--all").out == "4 replayed\n"

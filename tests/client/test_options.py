@@ -1,4 +1,4 @@
-"""Outside channels from Python: retry policies, spreading, addresses that are looked at, and the history of deliveries."""
+"""Outside channels from Python: retry policies, spreading, addresses that are looked at, the history of deliveries."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from client.either import Either
 
+from client.either import Either
 from helpers.outside import CHANNEL, add_channel, add_reachable, lease, record
 from helpers.rows import Db, column, drain, one, value
 from notify import InvalidValue

@@ -1,4 +1,4 @@
-"""Deliveries in tests: a channel, recipients with addresses, leases and attempts by the SQL doors, a scripted channel."""
+"""Deliveries in tests: a channel, recipients with addresses, leases and attempts by the doors, a scripted channel."""
 
 from __future__ import annotations
 
@@ -75,6 +75,16 @@ def record(
         p_threshold=threshold,
         p_breaker_seconds=5.0,
     )
+
+
+def fail(db: Db, *codes: str, recipient: str = "ada") -> list[int]:
+    """A delivery given up for each of these codes; their notifications. That the address failed is forgotten."""
+    ids = []
+    for code in codes:
+        ids += send(db, recipient)
+        record(db, lease(db), "failed", code=code)
+        db.execute("delete from notify.endpoint")
+    return ids
 
 
 def delivery(db: Db, notification_id: int, channel: str = CHANNEL) -> Row:

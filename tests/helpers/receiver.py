@@ -12,20 +12,20 @@ import ssl
 import threading
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
+import trustme
 from aiohttp import web
 from multidict import CIMultiDictProxy
 from standardwebhooks import Webhook
 
 from helpers.wait import until
 
-# Signed by itself, for 127.0.0.1 and localhost; it guards nothing.
-_CERTIFICATE = Path(__file__).with_name("self_signed.pem")
 _PART = b"endless " * 512
 _LAST_ROUNDS = 5
+# Seconds for answers under way; to aiohttp 0 means for ever.
+_GRACE = 0.01
 
 
 class Answer(NamedTuple):
@@ -59,9 +59,9 @@ class Received(NamedTuple):
 
 
 class Receiver:
-    """One server, on a port of its own."""
+    """One server, on a port of its own. `tls`: with this certificate, or with one that nobody vouches for."""
 
-    def __init__(self, *, tls: bool = False) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | bool = False) -> None:
         self.requests: list[Received] = []
         self.left = 0
         """Callers that went away before their answer had ended."""
@@ -70,7 +70,7 @@ class Receiver:
         self._released = asyncio.Event()
         self._answers = [Answer()]
         self._connections: dict[asyncio.BaseTransport, int] = {}
-        self._tls = _tls_context() if tls else None
+        self._tls = unknown_certificate() if tls is True else tls or None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="receiver", daemon=True)
 
@@ -124,7 +124,7 @@ class Receiver:
 
     async def _close(self) -> None:
         self._listener.close()
-        await self._server.shutdown(0)
+        await self._server.shutdown(_GRACE)
         # Transports leave their sockets in later rounds.
         for _ in range(_LAST_ROUNDS):
             await asyncio.sleep(0)
@@ -172,7 +172,7 @@ async def _for_ever() -> None:
     await asyncio.Event().wait()
 
 
-def _tls_context() -> ssl.SSLContext:
+def unknown_certificate() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_CERTIFICATE)
+    trustme.CA().issue_cert("127.0.0.1", "localhost").configure_cert(context)
     return context

@@ -16,7 +16,7 @@ from email.policy import default
 from enum import Enum, auto
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import msgspec
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -99,7 +99,7 @@ class MailServer:
 
     def close_connections(self) -> None:
         """End those that are open, in good order."""
-        self._do(lambda: [session.close() for session in self.sessions])
+        self._do(self._close_sessions)
 
     def refuse(self) -> None:
         """Take no new connections any more."""
@@ -113,6 +113,10 @@ class MailServer:
             change()
 
         self._run(run())
+
+    def _close_sessions(self) -> None:
+        for session in self.sessions:
+            session.close()
 
     async def _listen(self) -> None:
         self._listener = await self.loop.create_server(partial(_Session, self), "127.0.0.1", 0, ssl=self.tls)
@@ -170,8 +174,9 @@ class _Session(SMTP):
             self.transport.close()
 
     def die(self) -> None:
+        """Reset it, whatever is under way."""
         if self.transport is not None:
-            self.transport.abort()
+            cast(asyncio.WriteTransport, self.transport).abort()
 
     async def _handle_client(self) -> None:
         await self._act("CONNECT", self._serve)
@@ -179,7 +184,7 @@ class _Session(SMTP):
     async def _serve(self) -> None:
         await super()._handle_client()
 
-    async def smtp_DATA(self, arg: str) -> None:
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802 - the name of a hook
         if self._server.next("CONTENT") is Act.DIE:
             await self.push("354 go on")
             await self._reader.readuntil(b"\r\n")
@@ -216,7 +221,9 @@ class _Taker:
     def __init__(self, server: MailServer) -> None:
         self._server = server
 
-    async def handle_DATA(self, session_of: _Session, session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(  # noqa: N802 - the name of a hook
+        self, session_of: _Session, session: Session, envelope: Envelope
+    ) -> str:
         reaction = self._server.next("END")
         if isinstance(reaction, str) and not reaction.startswith("2"):
             return reaction
@@ -227,7 +234,7 @@ class _Taker:
 
 
 def _mail(session_of: _Session, session: Session, envelope: Envelope) -> Mail:
-    login = session.auth_data
+    login: Any = session.auth_data
     assert isinstance(envelope.content, bytes)
     assert envelope.mail_from is not None
     return Mail(

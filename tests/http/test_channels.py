@@ -150,7 +150,10 @@ async def test_a_change_may_be_repeated_under_its_key(api: httpx.AsyncClient) ->
 async def test_a_disabled_address_is_shown_and_enabled(api: httpx.AsyncClient, db: Db) -> None:
     path = "/api/recipients/ada"
     assert (await api.get(path)).json()["disabled"] == {}
-    assert (await api.post(f"{path}/enable", json={"channel": CHANNEL})).json() == {"channel": CHANNEL, "enabled": False}
+    assert (await api.post(f"{path}/enable", json={"channel": CHANNEL})).json() == {
+        "channel": CHANNEL,
+        "enabled": False,
+    }
     send(db, "ada")
     record(db, lease(db), "retry", code="http-429")
     assert (await api.get(path)).json()["disabled"] == {}

@@ -1,4 +1,4 @@
-"""Deliveries on outside channels over HTTP: listed, shown, counted, replayed. The API's login has no rights but its own."""
+"""Deliveries on outside channels over HTTP: listed, shown, counted, replayed; by a login with its own rights alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from helpers import logins
 from helpers.http import ADMIN_KEY, assert_problem
-from helpers.outside import CHANNEL, add_channel, add_reachable, delivery, lease, record, send
-from helpers.rows import Db, statuses, value
+from helpers.outside import CHANNEL, add_channel, add_reachable, delivery, fail, lease, record, send
+from helpers.rows import Db, column, statuses, value
 from notify import control, cursor
 from notify.config import Settings
 
@@ -56,7 +56,9 @@ async def many(api: httpx.AsyncClient, db: Db) -> list[dict[str, Any]]:
         if number % 4:
             record(db, leased, kind, code=None if kind == "sent" else f"http-50{number % 2}", detail="no")
     record(db, lease(db, channel="owl", max=4), channel="owl")
-    db.execute("update notify.delivery set status = 'cancelled', code = 'opted-out' where status = 'pending' and id % 5 = 0")
+    db.execute(
+        "update notify.delivery set status = 'cancelled', code = 'opted-out' where status = 'pending' and id % 5 = 0"
+    )
     return await pages(api, limit=1000)
 
 
@@ -199,12 +201,7 @@ async def test_a_failed_one_is_replayed(api: httpx.AsyncClient, db: Db) -> None:
 @pytest.fixture
 def dead(db: Db) -> list[int]:
     """Batches of one whose delivery failed, with the codes a, b, a, b, a."""
-    batches = []
-    for code in "ababa":
-        (id,) = send(db, "ada")
-        record(db, lease(db), "failed", code=code)
-        batches.append(value(db, "select batch_id from notify.notification where id = %s", id))
-    return batches
+    return column(db, "select batch_id from notify.notification where id = any (%s) order by id", fail(db, *"ababa"))
 
 
 async def replay(api: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
@@ -239,8 +236,8 @@ async def test_replaying_all_has_to_be_said(api: httpx.AsyncClient, dead: list[i
         ("all", 1),
         ("status", "sent"),
     ]
-    for name, value in wrong:
-        assert_problem(await api.post(f"{_PATH}/replay", json={"all": True, name: value}), 400, field=name)
+    for name, given in wrong:
+        assert_problem(await api.post(f"{_PATH}/replay", json={"all": True, name: given}), 400, field=name)
 
 
 async def test_a_batch_is_replayed(api: httpx.AsyncClient, db: Db) -> None:

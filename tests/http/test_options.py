@@ -52,6 +52,12 @@ async def test_such_a_request_goes_alone(app: Litestar, api: httpx.AsyncClient, 
     assert value(db, "select count(*) from notify.batch_option") == 2
 
 
+async def test_nobody_known(api: httpx.AsyncClient, db: Db) -> None:
+    answer = await api.post(_PATH, json=request(recipients=["nobody"], spread_over=10, retry={"delays": []}))
+    assert (answer.status_code, answer.json()["count"], answer.json()["skipped"]) == (201, 0, ["nobody"])
+    assert stored(db)[0] == 0
+
+
 async def test_repeated_under_its_key(api: httpx.AsyncClient, db: Db) -> None:
     body = request(spread_over=10, retry={"delays": []})
     headers = {"Idempotency-Key": "k"}

@@ -35,6 +35,11 @@ async def test_last_slash_makes_no_difference(api: httpx.AsyncClient, people: li
         ("POST", "/api/recipients", {"recipients": [{"id": "x"}]}),
         ("GET", "/api/recipients/ada", None),
         ("POST", "/api/recipients/ada/tokens", None),
+        ("GET", "/api/deliveries", None),
+        ("GET", "/api/deliveries/1", None),
+        ("GET", "/api/channels", None),
+        ("GET", "/api/types/news", None),
+        ("POST", "/unsubscribe/x", None),
         ("GET", "/api/inbox?recipient=ada", None),
         ("GET", "/health/live", None),
         ("GET", "/metrics", None),
@@ -138,12 +143,18 @@ SMALL: list[tuple[str, str, int]] = [
     ("PUT", "/api/recipients/ada", 131_072),
     ("PATCH", "/api/notifications/1", 16_384),
     ("POST", "/api/notifications/1/retry", 16_384),
+    ("POST", "/api/recipients/ada/enable", 16_384),
+    ("POST", "/api/batches/1/replay", 16_384),
+    ("POST", "/api/deliveries/replay", 16_384),
+    ("PATCH", "/api/channels/email", 16_384),
+    ("PATCH", "/api/types/news", 16_384),
     ("POST", "/api/recipients/ada/tokens", 16_384),
 ]
 BARE: list[tuple[str, str]] = [
     ("POST", "/api/notifications/1/send"),
     ("DELETE", "/api/notifications/1/cancel_scheduled/"),
     ("DELETE", "/api/recipients/nobody"),
+    ("POST", "/api/deliveries/1/replay"),
     ("DELETE", "/api/batches/1"),
 ]
 

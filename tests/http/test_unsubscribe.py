@@ -20,6 +20,7 @@ from notify.channels.unsubscribe import new_token
 from notify.config import Settings
 from notify.http.app import create_app
 
+_FORM = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--'
 _ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
@@ -66,7 +67,7 @@ async def test_one_click_unsubscribes(client_with: Make, db: Db) -> None:
     [
         (b"", None),
         (b"List-Unsubscribe=One-Click", "application/x-www-form-urlencoded"),
-        (b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--', "multipart/form-data; boundary=x"),
+        (_FORM, "multipart/form-data; boundary=x"),
         (b"{}", "application/json"),
         (b"\xff\x00 nonsense", "text/plain"),
     ],
@@ -154,10 +155,10 @@ async def test_no_log_and_no_metric_has_the_token(
         db.execute("alter function notify.gone rename to unsubscribe")
         monkeypatch.setattr("notify.http.unsubscribe.store_unsubscribe", _away)
         assert_problem(await client_with().post(path), 503, "unavailable")
-    assert [log["path"] for log in logs] == ["/unsubscribe/…"] * 2
+    assert [log["path"] for log in logs if "path" in log] == ["/unsubscribe/…"] * 2
     assert token not in str(logs)
     metrics = (await api.get("/metrics")).text
-    assert 'method="POST",route="/unsubscribe/{token:str}",status="500"' in metrics
+    assert 'method="POST",route="/unsubscribe/{token}",status="500"' in metrics
     assert token not in metrics
 
 

@@ -295,9 +295,212 @@ CREATE FUNCTION notify.is_opted_out(p_preferences jsonb, p_channel text, p_type 
 
 COMMENT ON FUNCTION notify.is_opted_out(p_preferences jsonb, p_channel text, p_type text) IS 'Whether preferences have an opt_out for this channel, this type, or both together.';
 
+CREATE TABLE notify.batch (
+    id bigint NOT NULL,
+    type text NOT NULL,
+    priority notify.priority NOT NULL,
+    title text NOT NULL,
+    message text NOT NULL,
+    data jsonb NOT NULL,
+    channels text[] NOT NULL,
+    reference text,
+    scheduled_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT batch_channels_check CHECK (((cardinality(channels) >= 1) AND (cardinality(channels) <= 16))),
+    CONSTRAINT batch_data_check CHECK ((jsonb_typeof(data) = 'object'::text)),
+    CONSTRAINT batch_expires_at_check CHECK (isfinite(expires_at)),
+    CONSTRAINT batch_expires_later CHECK ((expires_at > scheduled_at)),
+    CONSTRAINT batch_message_check CHECK (((octet_length(message) >= 1) AND (octet_length(message) <= 16384))),
+    CONSTRAINT batch_reference_check CHECK (((char_length(reference) >= 1) AND (char_length(reference) <= 200))),
+    CONSTRAINT batch_scheduled_at_check CHECK (isfinite(scheduled_at)),
+    CONSTRAINT batch_title_check CHECK (((char_length(title) >= 1) AND (char_length(title) <= 200))),
+    CONSTRAINT batch_type_check CHECK (((char_length(type) >= 1) AND (char_length(type) <= 100)))
+);
+
+COMMENT ON TABLE notify.batch IS 'One schedule request: its content, stored once for all its recipients.';
+
+COMMENT ON COLUMN notify.batch.id IS 'Id that the API calls batch_id.';
+
+COMMENT ON COLUMN notify.batch.type IS 'Kind of notification, as the application names it.';
+
+COMMENT ON COLUMN notify.batch.priority IS 'Of all its notifications.';
+
+COMMENT ON COLUMN notify.batch.title IS 'Up to 200 characters.';
+
+COMMENT ON COLUMN notify.batch.message IS 'Up to 16 KiB.';
+
+COMMENT ON COLUMN notify.batch.data IS 'The application''s own JSON object, up to 16 KiB.';
+
+COMMENT ON COLUMN notify.batch.channels IS 'Where its notifications go; each name is one of notify.channel.';
+
+COMMENT ON COLUMN notify.batch.reference IS 'The caller''s own key, as invoice:42; cancel_reference() takes it.';
+
+COMMENT ON COLUMN notify.batch.scheduled_at IS 'When it was to be sent, as first asked for.';
+
+COMMENT ON COLUMN notify.batch.expires_at IS 'What is not sent by then is cancelled instead.';
+
+COMMENT ON COLUMN notify.batch.created_at IS 'When it was accepted.';
+
+CREATE TABLE notify.delivery (
+    id bigint NOT NULL,
+    notification_id bigint NOT NULL,
+    channel text NOT NULL,
+    status notify.delivery_status DEFAULT 'pending'::notify.delivery_status NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    lease_token uuid,
+    leased_until timestamp with time zone,
+    sent_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    error text,
+    priority notify.priority DEFAULT 'normal'::notify.priority NOT NULL,
+    since timestamp with time zone,
+    retries_from integer DEFAULT 0 NOT NULL,
+    held text,
+    code text,
+    CONSTRAINT dead_or_failed_at_null CHECK (((status = 'failed'::notify.delivery_status) = (failed_at IS NOT NULL))),
+    CONSTRAINT delivered_or_sent_at_null CHECK (((status = 'sent'::notify.delivery_status) = (sent_at IS NOT NULL))),
+    CONSTRAINT delivery_attempts_check CHECK ((attempts >= 0)),
+    CONSTRAINT delivery_channel_check CHECK ((channel <> 'inbox'::text)),
+    CONSTRAINT leased_or_token_null CHECK (((status = 'leased'::notify.delivery_status) = (lease_token IS NOT NULL))),
+    CONSTRAINT leased_or_until_null CHECK (((status = 'leased'::notify.delivery_status) = (leased_until IS NOT NULL)))
+);
+
+COMMENT ON TABLE notify.delivery IS 'One notification on one outside channel. The inbox needs none: its delivery is the commit.';
+
+COMMENT ON COLUMN notify.delivery.id IS 'Stable id that the provider sees in every attempt.';
+
+COMMENT ON COLUMN notify.delivery.notification_id IS 'What is delivered.';
+
+COMMENT ON COLUMN notify.delivery.channel IS 'Where to; never inbox.';
+
+COMMENT ON COLUMN notify.delivery.status IS 'pending, leased (somebody is sending it), sent, failed or cancelled.';
+
+COMMENT ON COLUMN notify.delivery.due_at IS 'When the next attempt is due.';
+
+COMMENT ON COLUMN notify.delivery.attempts IS 'How many attempts were recorded.';
+
+COMMENT ON COLUMN notify.delivery.lease_token IS 'Whose lease it is; an attempt is recorded only where its token still holds.';
+
+COMMENT ON COLUMN notify.delivery.leased_until IS 'From then on the lease may be taken over.';
+
+COMMENT ON COLUMN notify.delivery.sent_at IS 'When the provider accepted it.';
+
+COMMENT ON COLUMN notify.delivery.failed_at IS 'When it ran out of attempts.';
+
+COMMENT ON COLUMN notify.delivery.error IS 'What the last failed attempt said.';
+
+COMMENT ON COLUMN notify.delivery.priority IS 'The notification''s, copied here because workers pick by it.';
+
+COMMENT ON COLUMN notify.delivery.since IS 'When it was made, or last replayed: its maximum age counts from then.';
+
+COMMENT ON COLUMN notify.delivery.retries_from IS 'Attempts before it was last replayed: its retries count from then.';
+
+COMMENT ON COLUMN notify.delivery.held IS 'Its type, while that is paused; null: it goes when it is due.';
+
+COMMENT ON COLUMN notify.delivery.code IS 'What the last failure was, as smtp-550, to count by.';
+
+CREATE TABLE notify.notification (
+    id bigint NOT NULL,
+    batch_id bigint NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    seq bigint,
+    sent_at timestamp with time zone,
+    read_at timestamp with time zone,
+    cancelled_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    status notify.status DEFAULT 'pending'::notify.status NOT NULL,
+    priority notify.priority NOT NULL,
+    recipient text NOT NULL COLLATE pg_catalog."C",
+    cancel_reason text,
+    failure_reason text,
+    CONSTRAINT cancelled_or_cancelled_at_null CHECK (((status = 'cancelled'::notify.status) = (cancelled_at IS NOT NULL))),
+    CONSTRAINT cancelled_or_reason_null CHECK (((status = 'cancelled'::notify.status) = (cancel_reason IS NOT NULL))),
+    CONSTRAINT failed_or_failed_at_null CHECK (((status = 'failed'::notify.status) = (failed_at IS NOT NULL))),
+    CONSTRAINT failed_or_reason_null CHECK (((status = 'failed'::notify.status) = (failure_reason IS NOT NULL))),
+    CONSTRAINT never_early CHECK ((sent_at >= due_at)),
+    CONSTRAINT notification_cancel_reason_check CHECK ((cancel_reason = ANY (ARRAY['requested'::text, 'expired'::text, 'preferences'::text]))),
+    CONSTRAINT notification_due_at_check CHECK (isfinite(due_at)),
+    CONSTRAINT notification_seq_check CHECK ((seq > 0)),
+    CONSTRAINT read_only_in_stream CHECK (((read_at IS NULL) OR (seq IS NOT NULL))),
+    CONSTRAINT sent_or_sent_at_null CHECK (((status = 'sent'::notify.status) = (sent_at IS NOT NULL))),
+    CONSTRAINT seq_only_when_sent CHECK (((seq IS NULL) OR (status = 'sent'::notify.status)))
+);
+
+COMMENT ON TABLE notify.notification IS 'One recipient''s copy of a batch: when it is due, and what became of it.';
+
+COMMENT ON COLUMN notify.notification.id IS 'Id that the API returns.';
+
+COMMENT ON COLUMN notify.notification.batch_id IS 'Its content.';
+
+COMMENT ON COLUMN notify.notification.due_at IS 'When it is to be sent; rescheduling and retrying move it.';
+
+COMMENT ON COLUMN notify.notification.seq IS 'Its place in the recipient''s stream, without gaps; null until sent, or when the inbox is not among its channels.';
+
+COMMENT ON COLUMN notify.notification.sent_at IS 'When the drain sent it, by the database''s clock.';
+
+COMMENT ON COLUMN notify.notification.read_at IS 'When the recipient marked it read.';
+
+COMMENT ON COLUMN notify.notification.cancelled_at IS 'When it was cancelled.';
+
+COMMENT ON COLUMN notify.notification.failed_at IS 'When it was given up or parked as faulty.';
+
+COMMENT ON COLUMN notify.notification.status IS 'pending, sending, sent, cancelled or failed.';
+
+COMMENT ON COLUMN notify.notification.priority IS 'The batch''s, copied here because the drain picks by it.';
+
+COMMENT ON COLUMN notify.notification.recipient IS 'Who receives it.';
+
+COMMENT ON COLUMN notify.notification.cancel_reason IS 'requested, expired, or preferences: its recipient wants it on none of its channels.';
+
+COMMENT ON COLUMN notify.notification.failure_reason IS 'Why it failed.';
+
+CREATE TABLE notify.recipient (
+    id text NOT NULL COLLATE pg_catalog."C",
+    time_zone text,
+    locale text,
+    addresses jsonb DEFAULT '{}'::jsonb NOT NULL,
+    preferences jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT recipient_addresses_check CHECK ((jsonb_typeof(addresses) = 'object'::text)),
+    CONSTRAINT recipient_id_printable CHECK ((((octet_length(id) >= 1) AND (octet_length(id) <= 128)) AND (id !~ '[\u0001-\u001f\u007f-\u009f]'::text))),
+    CONSTRAINT recipient_locale_check CHECK ((locale <> ''::text)),
+    CONSTRAINT recipient_preferences_check CHECK ((jsonb_typeof(preferences) = 'object'::text)),
+    CONSTRAINT recipient_small CHECK (((octet_length((addresses)::text) + octet_length((preferences)::text)) <= 16384)),
+    CONSTRAINT recipient_time_zone_check CHECK ((time_zone <> ''::text))
+);
+
+COMMENT ON TABLE notify.recipient IS 'Who receives.';
+
+COMMENT ON COLUMN notify.recipient.id IS 'The application''s own id: 1 to 128 bytes, no control characters.';
+
+COMMENT ON COLUMN notify.recipient.time_zone IS 'IANA name; null: UTC.';
+
+COMMENT ON COLUMN notify.recipient.locale IS 'BCP 47 tag; null: none known.';
+
+COMMENT ON COLUMN notify.recipient.addresses IS 'Addresses by channel, as {"email": "ada@example.org"}.';
+
+COMMENT ON COLUMN notify.recipient.preferences IS 'What the recipient wants, as the application defines it.';
+
+COMMENT ON COLUMN notify.recipient.created_at IS 'When it was first registered.';
+
+COMMENT ON COLUMN notify.recipient.updated_at IS 'When something of it last changed.';
+
+CREATE FUNCTION notify.judge_deliveries(p_channel text, p_ids bigint[], p_now timestamp with time zone) RETURNS TABLE(place bigint, id bigint, verdict text, until timestamp with time zone, delivery notify.delivery, notification notify.notification, batch notify.batch, recipient notify.recipient, required boolean, retry jsonb)
+    LANGUAGE sql STABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.judge_deliveries(p_channel text, p_ids bigint[], p_now timestamp with time zone) IS 'What is to be done with these deliveries now: send it (now), put it off until a time (later), hold it (paused), or end it: expired, unwanted, unreachable, disabled; and all that is needed to send it.';
+
 CREATE FUNCTION notify.lease_deliveries(p_channel text, p_max integer, p_seconds double precision) RETURNS TABLE(id bigint, token uuid, attempts integer, tries integer, age double precision, notification_id bigint, batch_id bigint, recipient text, address jsonb, address_hash text, locale text, time_zone text, type text, priority text, title text, message text, html text, data jsonb, reference text, scheduled_at timestamp with time zone, required boolean, retry jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS …;
 
 COMMENT ON FUNCTION notify.lease_deliveries(p_channel text, p_max integer, p_seconds double precision) IS 'Leases up to p_max due deliveries of a channel for so many seconds, and returns what is to be sent: attempts before this one, tries of them since the last replay, seconds of age, content in the recipient''s locale, and the retry policy of channel, type and batch together. Puts off what is in quiet hours or whose address rests, holds what is of a paused type, and ends what has expired, is not wanted or cannot be reached.';
@@ -397,6 +600,15 @@ CREATE FUNCTION notify.plan_deliveries() RETURNS integer
 
 COMMENT ON FUNCTION notify.plan_deliveries() IS 'Sets the second alarm clock of deliveries: a deliver job for the instant of the coming minute at which each channel has its next. Returns how many it set.';
 
+CREATE FUNCTION notify.put_away(p_channel text, p_ids bigint[], p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS …;
+
+COMMENT ON FUNCTION notify.put_away(p_channel text, p_ids bigint[], p_now timestamp with time zone) IS 'Of these deliveries, which the caller has locked, puts off, holds or ends those that are not to be sent now.';
+
 CREATE FUNCTION notify.put_template(p_name text, p_default_locale text, p_locales jsonb) RETURNS TABLE(version integer, created boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -413,6 +625,10 @@ COMMENT ON FUNCTION notify.quiet_until(p_preferences jsonb, p_time_zone text, p_
 CREATE FUNCTION notify.record_attempts(p_channel text, p_ids bigint[], p_tokens uuid[], p_kinds text[], p_codes text[], p_details text[], p_seconds double precision[], p_delays double precision[], p_rests double precision[], p_disable boolean[], p_outages boolean[], p_hashes text[], p_most_days double precision, p_threshold integer, p_breaker_seconds double precision, OUT recorded integer, OUT disabled text[]) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS …;
 
 COMMENT ON FUNCTION notify.record_attempts(p_channel text, p_ids bigint[], p_tokens uuid[], p_kinds text[], p_codes text[], p_details text[], p_seconds double precision[], p_delays double precision[], p_rests double precision[], p_disable boolean[], p_outages boolean[], p_hashes text[], p_most_days double precision, p_threshold integer, p_breaker_seconds double precision, OUT recorded integer, OUT disabled text[]) IS 'Records attempts where their lease still holds, and what follows: sent, due again after its delay, or failed; the notification''s status; which addresses fail; and whether the channel itself does. p_seconds: how long each took. Returns how many were recorded, and whose addresses were disabled.';
@@ -561,53 +777,6 @@ CREATE FUNCTION notify.settle(p_ids bigint[], p_recipients text[], p_places tid[
     AS …;
 
 COMMENT ON FUNCTION notify.settle(p_ids bigint[], p_recipients text[], p_places tid[], p_generations bigint[], p_last_seqs bigint[], p_signal boolean, OUT sent integer, OUT sending integer, OUT expired integer, OUT deliveries integer) IS 'Turns locked due rows of locked mailboxes (as take_mailboxes() returns them) into sent ones: numbers them in their recipients'' streams, counts them, adds deliveries for outside channels, cancels what has expired, and signals.';
-
-CREATE TABLE notify.batch (
-    id bigint NOT NULL,
-    type text NOT NULL,
-    priority notify.priority NOT NULL,
-    title text NOT NULL,
-    message text NOT NULL,
-    data jsonb NOT NULL,
-    channels text[] NOT NULL,
-    reference text,
-    scheduled_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone,
-    created_at timestamp with time zone NOT NULL,
-    CONSTRAINT batch_channels_check CHECK (((cardinality(channels) >= 1) AND (cardinality(channels) <= 16))),
-    CONSTRAINT batch_data_check CHECK ((jsonb_typeof(data) = 'object'::text)),
-    CONSTRAINT batch_expires_at_check CHECK (isfinite(expires_at)),
-    CONSTRAINT batch_expires_later CHECK ((expires_at > scheduled_at)),
-    CONSTRAINT batch_message_check CHECK (((octet_length(message) >= 1) AND (octet_length(message) <= 16384))),
-    CONSTRAINT batch_reference_check CHECK (((char_length(reference) >= 1) AND (char_length(reference) <= 200))),
-    CONSTRAINT batch_scheduled_at_check CHECK (isfinite(scheduled_at)),
-    CONSTRAINT batch_title_check CHECK (((char_length(title) >= 1) AND (char_length(title) <= 200))),
-    CONSTRAINT batch_type_check CHECK (((char_length(type) >= 1) AND (char_length(type) <= 100)))
-);
-
-COMMENT ON TABLE notify.batch IS 'One schedule request: its content, stored once for all its recipients.';
-
-COMMENT ON COLUMN notify.batch.id IS 'Id that the API calls batch_id.';
-
-COMMENT ON COLUMN notify.batch.type IS 'Kind of notification, as the application names it.';
-
-COMMENT ON COLUMN notify.batch.priority IS 'Of all its notifications.';
-
-COMMENT ON COLUMN notify.batch.title IS 'Up to 200 characters.';
-
-COMMENT ON COLUMN notify.batch.message IS 'Up to 16 KiB.';
-
-COMMENT ON COLUMN notify.batch.data IS 'The application''s own JSON object, up to 16 KiB.';
-
-COMMENT ON COLUMN notify.batch.channels IS 'Where its notifications go; each name is one of notify.channel.';
-
-COMMENT ON COLUMN notify.batch.reference IS 'The caller''s own key, as invoice:42; cancel_reference() takes it.';
-
-COMMENT ON COLUMN notify.batch.scheduled_at IS 'When it was to be sent, as first asked for.';
-
-COMMENT ON COLUMN notify.batch.expires_at IS 'What is not sent by then is cancelled instead.';
-
-COMMENT ON COLUMN notify.batch.created_at IS 'When it was accepted.';
 
 CREATE FUNCTION notify.store(p_batches notify.batch[], p_of integer[], p_recipients text[], p_options jsonb DEFAULT NULL::jsonb) RETURNS TABLE(of integer, recipient text, notification_id bigint, batch_id bigint, due_at timestamp with time zone)
     LANGUAGE plpgsql
@@ -851,120 +1020,6 @@ COMMENT ON COLUMN notify.channels.rate IS 'Most deliveries a second.';
 
 COMMENT ON COLUMN notify.channels.retry IS 'Its part of the retry policy.';
 
-CREATE TABLE notify.delivery (
-    id bigint NOT NULL,
-    notification_id bigint NOT NULL,
-    channel text NOT NULL,
-    status notify.delivery_status DEFAULT 'pending'::notify.delivery_status NOT NULL,
-    due_at timestamp with time zone NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    lease_token uuid,
-    leased_until timestamp with time zone,
-    sent_at timestamp with time zone,
-    failed_at timestamp with time zone,
-    error text,
-    priority notify.priority DEFAULT 'normal'::notify.priority NOT NULL,
-    since timestamp with time zone,
-    retries_from integer DEFAULT 0 NOT NULL,
-    held text,
-    code text,
-    CONSTRAINT dead_or_failed_at_null CHECK (((status = 'failed'::notify.delivery_status) = (failed_at IS NOT NULL))),
-    CONSTRAINT delivered_or_sent_at_null CHECK (((status = 'sent'::notify.delivery_status) = (sent_at IS NOT NULL))),
-    CONSTRAINT delivery_attempts_check CHECK ((attempts >= 0)),
-    CONSTRAINT delivery_channel_check CHECK ((channel <> 'inbox'::text)),
-    CONSTRAINT leased_or_token_null CHECK (((status = 'leased'::notify.delivery_status) = (lease_token IS NOT NULL))),
-    CONSTRAINT leased_or_until_null CHECK (((status = 'leased'::notify.delivery_status) = (leased_until IS NOT NULL)))
-);
-
-COMMENT ON TABLE notify.delivery IS 'One notification on one outside channel. The inbox needs none: its delivery is the commit.';
-
-COMMENT ON COLUMN notify.delivery.id IS 'Stable id that the provider sees in every attempt.';
-
-COMMENT ON COLUMN notify.delivery.notification_id IS 'What is delivered.';
-
-COMMENT ON COLUMN notify.delivery.channel IS 'Where to; never inbox.';
-
-COMMENT ON COLUMN notify.delivery.status IS 'pending, leased (somebody is sending it), sent, failed or cancelled.';
-
-COMMENT ON COLUMN notify.delivery.due_at IS 'When the next attempt is due.';
-
-COMMENT ON COLUMN notify.delivery.attempts IS 'How many attempts were recorded.';
-
-COMMENT ON COLUMN notify.delivery.lease_token IS 'Whose lease it is; an attempt is recorded only where its token still holds.';
-
-COMMENT ON COLUMN notify.delivery.leased_until IS 'From then on the lease may be taken over.';
-
-COMMENT ON COLUMN notify.delivery.sent_at IS 'When the provider accepted it.';
-
-COMMENT ON COLUMN notify.delivery.failed_at IS 'When it ran out of attempts.';
-
-COMMENT ON COLUMN notify.delivery.error IS 'What the last failed attempt said.';
-
-COMMENT ON COLUMN notify.delivery.priority IS 'The notification''s, copied here because workers pick by it.';
-
-COMMENT ON COLUMN notify.delivery.since IS 'When it was made, or last replayed: its maximum age counts from then.';
-
-COMMENT ON COLUMN notify.delivery.retries_from IS 'Attempts before it was last replayed: its retries count from then.';
-
-COMMENT ON COLUMN notify.delivery.held IS 'Its type, while that is paused; null: it goes when it is due.';
-
-COMMENT ON COLUMN notify.delivery.code IS 'What the last failure was, as smtp-550, to count by.';
-
-CREATE TABLE notify.notification (
-    id bigint NOT NULL,
-    batch_id bigint NOT NULL,
-    due_at timestamp with time zone NOT NULL,
-    seq bigint,
-    sent_at timestamp with time zone,
-    read_at timestamp with time zone,
-    cancelled_at timestamp with time zone,
-    failed_at timestamp with time zone,
-    status notify.status DEFAULT 'pending'::notify.status NOT NULL,
-    priority notify.priority NOT NULL,
-    recipient text NOT NULL COLLATE pg_catalog."C",
-    cancel_reason text,
-    failure_reason text,
-    CONSTRAINT cancelled_or_cancelled_at_null CHECK (((status = 'cancelled'::notify.status) = (cancelled_at IS NOT NULL))),
-    CONSTRAINT cancelled_or_reason_null CHECK (((status = 'cancelled'::notify.status) = (cancel_reason IS NOT NULL))),
-    CONSTRAINT failed_or_failed_at_null CHECK (((status = 'failed'::notify.status) = (failed_at IS NOT NULL))),
-    CONSTRAINT failed_or_reason_null CHECK (((status = 'failed'::notify.status) = (failure_reason IS NOT NULL))),
-    CONSTRAINT never_early CHECK ((sent_at >= due_at)),
-    CONSTRAINT notification_cancel_reason_check CHECK ((cancel_reason = ANY (ARRAY['requested'::text, 'expired'::text, 'preferences'::text]))),
-    CONSTRAINT notification_due_at_check CHECK (isfinite(due_at)),
-    CONSTRAINT notification_seq_check CHECK ((seq > 0)),
-    CONSTRAINT read_only_in_stream CHECK (((read_at IS NULL) OR (seq IS NOT NULL))),
-    CONSTRAINT sent_or_sent_at_null CHECK (((status = 'sent'::notify.status) = (sent_at IS NOT NULL))),
-    CONSTRAINT seq_only_when_sent CHECK (((seq IS NULL) OR (status = 'sent'::notify.status)))
-);
-
-COMMENT ON TABLE notify.notification IS 'One recipient''s copy of a batch: when it is due, and what became of it.';
-
-COMMENT ON COLUMN notify.notification.id IS 'Id that the API returns.';
-
-COMMENT ON COLUMN notify.notification.batch_id IS 'Its content.';
-
-COMMENT ON COLUMN notify.notification.due_at IS 'When it is to be sent; rescheduling and retrying move it.';
-
-COMMENT ON COLUMN notify.notification.seq IS 'Its place in the recipient''s stream, without gaps; null until sent, or when the inbox is not among its channels.';
-
-COMMENT ON COLUMN notify.notification.sent_at IS 'When the drain sent it, by the database''s clock.';
-
-COMMENT ON COLUMN notify.notification.read_at IS 'When the recipient marked it read.';
-
-COMMENT ON COLUMN notify.notification.cancelled_at IS 'When it was cancelled.';
-
-COMMENT ON COLUMN notify.notification.failed_at IS 'When it was given up or parked as faulty.';
-
-COMMENT ON COLUMN notify.notification.status IS 'pending, sending, sent, cancelled or failed.';
-
-COMMENT ON COLUMN notify.notification.priority IS 'The batch''s, copied here because the drain picks by it.';
-
-COMMENT ON COLUMN notify.notification.recipient IS 'Who receives it.';
-
-COMMENT ON COLUMN notify.notification.cancel_reason IS 'requested, expired, or preferences: its recipient wants it on none of its channels.';
-
-COMMENT ON COLUMN notify.notification.failure_reason IS 'Why it failed.';
-
 CREATE VIEW notify.dead_letters AS
  SELECT n.id AS notification_id,
     NULL::bigint AS delivery_id,
@@ -1067,38 +1122,6 @@ COMMENT ON COLUMN notify.endpoint.rests_until IS 'Until then it is left alone: i
 COMMENT ON COLUMN notify.endpoint.disabled_at IS 'From then on nothing is sent to it.';
 
 COMMENT ON COLUMN notify.endpoint.disabled_reason IS 'Why.';
-
-CREATE TABLE notify.recipient (
-    id text NOT NULL COLLATE pg_catalog."C",
-    time_zone text,
-    locale text,
-    addresses jsonb DEFAULT '{}'::jsonb NOT NULL,
-    preferences jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT recipient_addresses_check CHECK ((jsonb_typeof(addresses) = 'object'::text)),
-    CONSTRAINT recipient_id_printable CHECK ((((octet_length(id) >= 1) AND (octet_length(id) <= 128)) AND (id !~ '[\u0001-\u001f\u007f-\u009f]'::text))),
-    CONSTRAINT recipient_locale_check CHECK ((locale <> ''::text)),
-    CONSTRAINT recipient_preferences_check CHECK ((jsonb_typeof(preferences) = 'object'::text)),
-    CONSTRAINT recipient_small CHECK (((octet_length((addresses)::text) + octet_length((preferences)::text)) <= 16384)),
-    CONSTRAINT recipient_time_zone_check CHECK ((time_zone <> ''::text))
-);
-
-COMMENT ON TABLE notify.recipient IS 'Who receives.';
-
-COMMENT ON COLUMN notify.recipient.id IS 'The application''s own id: 1 to 128 bytes, no control characters.';
-
-COMMENT ON COLUMN notify.recipient.time_zone IS 'IANA name; null: UTC.';
-
-COMMENT ON COLUMN notify.recipient.locale IS 'BCP 47 tag; null: none known.';
-
-COMMENT ON COLUMN notify.recipient.addresses IS 'Addresses by channel, as {"email": "ada@example.org"}.';
-
-COMMENT ON COLUMN notify.recipient.preferences IS 'What the recipient wants, as the application defines it.';
-
-COMMENT ON COLUMN notify.recipient.created_at IS 'When it was first registered.';
-
-COMMENT ON COLUMN notify.recipient.updated_at IS 'When something of it last changed.';
 
 CREATE VIEW notify.disabled_addresses AS
  SELECT e.recipient,

@@ -30,6 +30,7 @@ select n.id, case when n.id % 2 = 0 then 'email' else 'webhook' end, now(),
   case when n.id % 100 = 1 then 'http-500' end
 from notify.notification n order by n.id;
 """
+_OF_NOTIFICATION = "delivery_notification_id_channel_key"
 ANY: dict[str, Any] = {
     "status": None,
     "channel": None,
@@ -53,13 +54,18 @@ CASES: list[tuple[str, dict[str, Any], str, int]] = [
     ("list_unsent_deliveries", ANY | {"status": "leased"}, "delivery_unsent", 12_000),
     ("list_unsent_deliveries", ANY | {"status": "pending", "channel": "webhook"}, "delivery_unsent", 12_000),
     ("unsent_delivery_floor", {"before": None, "rows": 2000}, "delivery_unsent", 3000),
-    ("list_deliveries_of_notification", ANY | {"notification_id": 777}, "delivery_notification_id_channel_key", 30),
-    ("list_deliveries_of_batch", ANY | {"batch_id": 7}, "delivery_notification_id_channel_key", 1500),
-    ("list_deliveries_of_batch", ANY | {"batch_id": 7, "status": "failed"}, "delivery_notification_id_channel_key", 1500),
-    ("list_deliveries_of_recipient", ANY | {"recipient": "77"}, "delivery_notification_id_channel_key", 200),
+    ("list_deliveries_of_notification", ANY | {"notification_id": 777}, _OF_NOTIFICATION, 30),
+    ("list_deliveries_of_batch", ANY | {"batch_id": 7}, _OF_NOTIFICATION, 1500),
+    (
+        "list_deliveries_of_batch",
+        ANY | {"batch_id": 7, "status": "failed"},
+        _OF_NOTIFICATION,
+        1500,
+    ),
+    ("list_deliveries_of_recipient", ANY | {"recipient": "77"}, _OF_NOTIFICATION, 200),
     ("show_delivery", {"id": 777}, "delivery_pkey", 20),
     ("replay_deliveries", {"ids": [201, 301]}, "delivery_pkey", 300),
-    ("get_batch", {"id": 7}, "delivery_notification_id_channel_key", 2000),
+    ("get_batch", {"id": 7}, _OF_NOTIFICATION, 2000),
 ]
 
 

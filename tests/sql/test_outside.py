@@ -191,6 +191,13 @@ def test_a_batch_can_be_spread(tx: Db) -> None:
         schedule(tx, "ada", scheduled_at=at, expires_at=soon(tx, "65 minutes"), options='{"spread_over": 10}')
 
 
+def test_options_for_nobody_are_nothing(tx: Db) -> None:
+    (row,) = schedule(tx, "nobody", options='{"spread_over": 10.0, "retry": {"delays": []}}')
+    assert (row["notification_id"], row["batch_id"]) == (None, None)
+    (row,) = schedule(tx, "ada", options='{"spread_over": 10.0}')
+    assert value(tx, "select spread_over::text from notify.batch_option") == "00:10:00"
+
+
 def test_the_recipients_locale_picks_the_content(tx: Db) -> None:
     german = {"title": "Servus", "message": "n", "html": "<p>n"}
     locales = {"en": {"title": "Hi", "message": "m"}, "de": german}

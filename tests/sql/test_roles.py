@@ -67,11 +67,11 @@ DOORS = {
     "next_deliveries plan_deliveries installation": "worker",
 }
 INNER = (
-    "accept changed_recipients check_content check_recipients check_size check_time delete_empty_batches distinct_ids"
-    " hold_recipient is_crowded is_deep next_due pick_chunk refuse ring ring_at_commit ring_for send_signals settle"
-    " store take_mailboxes admit_deliveries check_options check_preferences check_retry close_deliveries conclude"
-    " is_opted_out localized note_endpoints quiet_until rest_channel take_deliveries"
-    " check_template check_template_texts hold_template"
+    "accept admit_deliveries changed_recipients check_content check_options check_preferences check_recipients"
+    " check_retry check_size check_template check_template_texts check_time close_deliveries conclude"
+    " delete_empty_batches distinct_ids hold_recipient hold_template is_crowded is_deep is_opted_out"
+    " judge_deliveries localized next_due note_endpoints pick_chunk put_away quiet_until refuse rest_channel"
+    " ring ring_at_commit ring_for send_signals settle store take_deliveries take_mailboxes"
 )
 FUNCTIONS = {name: set(who.split()) for names, who in DOORS.items() for name in names.split()} | {
     name: set() for name in INNER.split()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +19,8 @@ from notify.channels.protocol import Address
 from notify.errors import InvalidValue
 
 _MOST_URL = 2_000
+# An endpoint is called again and again, and looking at it takes as long as signing.
+_REMEMBERED = 1_024
 _SECRET_BYTES = range(24, 65)
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, no secret
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]")
@@ -43,11 +47,7 @@ def email_of(address: Address) -> str:
 def endpoint_of(address: Address) -> Endpoint:
     """A webhook endpoint: its URL, or an object with `url` and `secret`, or `secrets` with two. Raises InvalidValue."""
     url = _field(address, "webhook", "url", {"url", "secret", "secrets"})
-    parts = _split(url, "webhook")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidValue("a webhook address must be an http or https URL", field="addresses")
-    if parts.username is not None or parts.fragment:
-        raise InvalidValue("a webhook URL must have neither user information nor a fragment", field="addresses")
+    _check_url(url)
     given: Any = ()
     if not isinstance(address, str):
         given = address.get("secrets", [address["secret"]] if "secret" in address else [])
@@ -58,6 +58,16 @@ def endpoint_of(address: Address) -> Endpoint:
     return Endpoint(url, tuple(given))
 
 
+@lru_cache(_REMEMBERED)
+def _check_url(url: str) -> None:
+    parts = _split(url, "webhook")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidValue("a webhook address must be an http or https URL", field="addresses")
+    if parts.username is not None or parts.fragment:
+        raise InvalidValue("a webhook URL must have neither user information nor a fragment", field="addresses")
+
+
+@lru_cache(_REMEMBERED)
 def check_secret(secret: str) -> None:
     """Raise InvalidValue unless it is a secret as Standard Webhooks has them: whsec_, then base64 of 24 to 64 bytes."""
     try:
@@ -86,10 +96,12 @@ def check_address(channel: str, address: Address) -> None:
         apprise_url_of(address)
 
 
-def check_addresses(prefix: str, addresses: Mapping[str, Address]) -> None:
-    """As `check_address` for each, by its channel. The field that InvalidValue names is `prefix` and the channel."""
+def check_addresses(prefix: str, addresses: Mapping[str, Any]) -> None:
+    """As `check_address` for each, whatever it is. The field that InvalidValue names is `prefix` and the channel."""
     for channel, address in addresses.items():
         try:
+            if not isinstance(address, str | Mapping):
+                raise InvalidValue("an address must be a text or an object")
             check_address(channel, address)
         except InvalidValue as error:
             raise InvalidValue(str(error), field=prefix + channel) from error
@@ -104,11 +116,16 @@ def _field(address: Address, channel: str, name: str, known: set[str]) -> str:
         raise InvalidValue(
             f"an address of {channel} must be a text, or an object of {', '.join(sorted(known))}", field="addresses"
         )
-    if not isinstance(text, str) or not text or len(text) > _MOST_URL or _CONTROL.search(text):
+    if not isinstance(text, str) or not text or len(text) > _MOST_URL or not _is_plain(text):
         raise InvalidValue(
             f"an address of {channel} must be a text of 1 to {_MOST_URL} characters without spaces", field="addresses"
         )
     return text
+
+
+def _is_plain(text: str) -> bool:
+    # Most are ASCII, and need no search.
+    return " " not in text if text.isascii() and text.isprintable() else not _CONTROL.search(text)
 
 
 def _split(url: str, channel: str) -> Any:

@@ -26,8 +26,8 @@ from typing import Any
 from notify.channels.guard import Blocked, Network, refuse
 
 UNCONFINED = frozenset(
-    ("blink1", "dbus", "gio", "glib", "gnome", "kde", "macosx", "mqtt", "mqtts", "qt", "rsyslog", "syslog", "windows")
-    + ("xmpp", "xmpps")
+    {"blink1", "dbus", "gio", "glib", "gnome", "kde", "macosx", "mqtt", "mqtts", "qt", "rsyslog", "syslog", "windows"}
+    | {"xmpp", "xmpps"}
 )
 _KEPT, _DROPPED = "apprise", "urllib3.connectionpool"
 _MOST_SAID = 10
@@ -69,13 +69,14 @@ class Call:
         return seconds
 
     def admit(self, connection: socket.socket, address: Any) -> Any:
-        """The address that this connection may be made to. Raises Blocked, TimeoutError, or OSError for no such name."""
+        """Where this connection may be made to. Raises Blocked, TimeoutError, or OSError for a name that is none."""
         left = self.left()
         try:
             if connection.family not in (socket.AF_INET, socket.AF_INET6):
                 raise Blocked(str(address), "no address of a network")
             # A name that was left until now is looked up here, and not once more after it was judged.
-            address = socket.getaddrinfo(*address[:2], connection.family, connection.type)[0][4]
+            host, port = address[:2]
+            address = socket.getaddrinfo(host, port, connection.family, connection.type)[0][4]
             refuse(address[0], self._allowed)
         except Blocked as error:
             self.blocked = error
@@ -132,8 +133,8 @@ def _install() -> None:
             return
         for name in (_KEPT, _DROPPED):
             logging.getLogger(name).addFilter(_overhear)
-        socket.socket.connect_ex = _connect_ex  # type: ignore[method-assign]
-        socket.socket.connect = _connect  # type: ignore[method-assign]
+        socket.socket.connect_ex = _connect_ex  # type: ignore[method-assign, assignment]
+        socket.socket.connect = _connect  # type: ignore[method-assign, assignment]
 
 
 def _connect(connection: socket.socket, address: Any) -> None:

@@ -1,19 +1,23 @@
-"""What Apprise and its HTTP library do in a confined thread.
+"""What Apprise and its HTTP library do in a confined thread, by hooks as confined.py has them.
 
-  AppriseAttachment.instantiate   names no file: templates and keys come to a plugin by it alone, and could be any file of
+  AppriseAttachment.instantiate   refuses: by it alone come templates and keys to a plugin, which may be any file of
                                   this machine, or any URL
   HTTPAdapter.send                of requests: bounded in time and size, straight to the host, and never redirected
+  __del__                         of plugins, some of which log out there: whoever collects our garbage, as the event
+                                  loop, must not do it
 
 A module of its own, as both libraries are imported at the first message only.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import apprise
 import requests
-from apprise import AppriseAttachment
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import NameResolutionError
 
@@ -24,13 +28,41 @@ MOST_ANSWER = 1_048_576
 """Bytes of an answer; services need a thousandth of it."""
 _CONNECT_SECONDS = 5.0
 _plain_send = HTTPAdapter.send
-_plain_instantiate = AppriseAttachment.instantiate
+_plain_instantiate = apprise.AppriseAttachment.instantiate
 
 
-def install() -> None:
-    """Set the hooks, for the life of the process. Twice is as once."""
-    HTTPAdapter.send = _send  # type: ignore[method-assign]
-    AppriseAttachment.instantiate = staticmethod(_instantiate)  # type: ignore[method-assign,assignment]
+@functools.cache
+def load() -> apprise.AppriseAsset:
+    """Import all plugins and set the hooks, for the life of the process; what plugins of ours are made with."""
+    manager: Any = apprise.NotificationManager
+    # Nothing of Apprise's own in a message, and nothing kept on disk.
+    asset = apprise.AppriseAsset(
+        app_id="notify",
+        app_desc="Notifications",
+        image_path_mask=False,
+        image_url_mask="",
+        image_url_logo="",
+        http_redirects=False,
+        storage_mode="memory",
+        pgp_autogen=False,
+        pem_autogen=False,
+    )
+    _finish_here(manager().plugins(), asset)
+    HTTPAdapter.send = _send  # type: ignore[method-assign, assignment]
+    apprise.AppriseAttachment.instantiate = staticmethod(_instantiate)  # type: ignore[method-assign]
+    return asset
+
+
+def _finish_here(plugins: Iterable[Any], ours: apprise.AppriseAsset) -> None:
+    """Let plugins that were made with `ours` come to their end in threads with a call, or without a word."""
+    kinds = {kind for plugin in plugins for kind in plugin.__mro__ if "__del__" in vars(kind)}
+    for kind in kinds:
+
+        def finish(plugin: Any, last: Any = kind.__del__) -> None:
+            if current() is not None or getattr(plugin, "asset", None) is not ours:
+                last(plugin)
+
+        kind.__del__ = finish
 
 
 def _instantiate(*given: Any, **options: Any) -> Any:

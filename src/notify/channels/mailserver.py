@@ -53,7 +53,7 @@ class MailServer(msgspec.Struct, frozen=True):
         if self.login is None:
             return text
         user, password = (part.encode() for part in self.login)
-        for secret in (password, b"\0" + user + b"\0" + password):
+        for secret in (b"\0" + user + b"\0" + password, password):
             text = text.replace(base64.b64encode(secret).decode(), "***")
         return text.replace(self.login[1], "***") if password else text
 
@@ -63,6 +63,8 @@ def server_of(settings: Settings, sender_domain: str) -> MailServer:
     try:
         url = urlsplit(settings.smtp_url or "")
         port = url.port
+        # So it is looked up; what cannot be is no name.
+        (url.hostname or "").encode("idna")
     except ValueError:
         # Its text quotes the URL, in which what should be the port may be a part of the password.
         raise ConfigError(_WANTED) from None

@@ -1,7 +1,7 @@
 """Which channels there are besides the inbox: those that come with notify, and those that entry points add.
 
-A worker builds them once, when it starts. What is wrong with one keeps the worker from starting, rather than each of its
-messages from being sent.
+A worker builds them once, when it starts. What is wrong with one keeps the worker from starting, rather than each of
+its messages from being sent.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def _problem(channel: object) -> str | None:
     name = getattr(channel, "name", None)
     if not isinstance(name, str) or not NAME.fullmatch(name) or name == "inbox":
         return (
-            f"its name is {name!r}, and should be a letter, then letters, digits and underscores, 32 at most, lower case, "
-            "and not inbox"
+            f"its name is {name!r}, and should be a letter, then letters, digits and underscores, 32 at most, "
+            "lower case, and not inbox"
         )
     if not isinstance(getattr(channel, "description", None), str):
         return "its description should be a text"

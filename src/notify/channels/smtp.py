@@ -100,8 +100,9 @@ async def _encrypt(client: SMTP, server: MailServer) -> None:
 
 def _reason(error: OSError | SMTPException, step: str, server: MailServer) -> Down:
     cause = error.__cause__ or error
-    if isinstance(error, SMTPResponseException) and (step != "tls" or error.code == _CLOSING):
-        return Down(_code(error.code), server.without_secrets(_shown(error.code, error.message)))
+    if isinstance(error, SMTPResponseException):
+        code = "tls" if step == "tls" and error.code != _CLOSING else _code(error.code)
+        return Down(code, server.without_secrets(_shown(error.code, error.message)))
     if isinstance(error, TimeoutError):
         return Down("timeout", "no connection in time")
     if isinstance(cause, socket.gaierror):

@@ -1,4 +1,4 @@
-"""Webhooks: a POST to the recipient's URL, signed as standardwebhooks.com has it, so that receivers can use its libraries.
+"""Webhooks: a POST to the recipient's URL, signed as standardwebhooks.com says; receivers can use its libraries.
 
 The body and `webhook-id` are the same in every attempt; `webhook-timestamp` and `webhook-signature` are new in each.
 No redirect, proxy or cookie is followed, used or kept, and no address that the guard refuses is reached.
@@ -34,6 +34,8 @@ _log = structlog.stdlib.get_logger("notify.channels.webhook")
 _MOST_BODY = 1_024
 # Once the status is known the attempt is decided; its text is worth no longer wait.
 _BODY_SECONDS = 1.0
+# Whoever sends may have the same limit for the whole attempt; the status has to be told before that.
+_SPARE_SECONDS = 0.1
 _MOST_CACHED = 1_024
 
 
@@ -168,7 +170,8 @@ async def _read(content: aiohttp.StreamReader, text: bytearray) -> None:
 
 def _shorten(limit: asyncio.Timeout) -> None:
     soon = asyncio.get_running_loop().time() + _BODY_SECONDS
-    limit.reschedule(min(limit.when() or soon, soon))
+    whole = limit.when()
+    limit.reschedule(soon if whole is None else min(whole - _SPARE_SECONDS, soon))
 
 
 @lru_cache(_MOST_CACHED)

@@ -37,10 +37,10 @@ def outcome_of(status: int, reason: str, headers: Mapping[str, str], body: bytes
     if 200 <= status < 300:
         return sent(text)
     code = f"http-{status}"
-    if 300 <= status < 400:
-        return retry(code, f"{place(url)} redirects, which is not followed: its new URL has to be registered")
-    shown = _CONTROL.sub("", reason or _phrase(status))
+    shown = _hide(_CONTROL.sub("", reason or _phrase(status)), url)
     detail = f"{status} {shown}".strip() + (f": {text}" if text else "")
+    if 300 <= status < 400:
+        detail = f"{place(url)} redirects, which is not followed: its new URL has to be registered"
     if status == HTTPStatus.GONE:
         return final(code, detail, disable=True)
     return retry(code, detail, retry_after=retry_after(headers, datetime.now(UTC)))
@@ -64,7 +64,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 def outcome_of_failure(error: Exception, url: URL, seconds: float) -> Outcome:
     """The outcome of a call that brought no answer within `seconds`. Raises what is no failure of a call."""
     shown = place(url)
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    cause = _cause(error)
     match error:
         case Blocked():
             allow = "NOTIFY_OUTSIDE_ALLOW names the networks that may be reached all the same"
@@ -86,6 +86,13 @@ def outcome_of_failure(error: Exception, url: URL, seconds: float) -> Outcome:
             return retry("connect", f"{shown} broke the connection off before it answered")
         case _:
             raise error
+
+
+def _cause(error: Exception) -> Exception:
+    """What the system said of a connection that was not made."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return error.certificate_error
+    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
 
 
 def _words(error: BaseException) -> str:

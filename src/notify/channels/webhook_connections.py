@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -58,8 +59,10 @@ class Connections:
         self._open = 0
 
     async def __aenter__(self) -> Self:
-        self._keeping = self._session(keep=True)
-        self._closing = self._session(keep=False)
+        # Reads the authorities that this machine trusts.
+        tls = await asyncio.to_thread(ssl.create_default_context)
+        self._keeping = self._session(tls, keep=True)
+        self._closing = self._session(tls, keep=False)
         return self
 
     async def __aexit__(
@@ -101,10 +104,11 @@ class Connections:
             raise call.refused
         return response
 
-    def _session(self, *, keep: bool) -> aiohttp.ClientSession:
+    def _session(self, tls: ssl.SSLContext, *, keep: bool) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             resolver=self._resolver,
             socket_factory=self._socket,
+            ssl=tls,
             limit=0,
             keepalive_timeout=_KEEP_SECONDS if keep else None,
             force_close=not keep,

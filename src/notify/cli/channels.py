@@ -31,9 +31,7 @@ def channels(json: bool) -> None:
     """The channels, the types that something is said about, and whether they are used."""
     settings = prepared()
     with database(settings) as connection:
-        found = _All(
-            perform_sync(connection, control.list_channels()), perform_sync(connection, control.list_types())
-        )
+        found = _All(perform_sync(connection, control.list_channels()), perform_sync(connection, control.list_types()))
     if json:
         say_json(found)
         return

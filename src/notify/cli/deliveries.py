@@ -62,7 +62,8 @@ def _newest(connection: Connection[Any], wanted: Wanted, limit: int) -> list[Lis
         bound = control.delivery_floor(wanted, before)
         floor = None if bound is None else perform_sync(connection, bound)
         call = control.list_deliveries(wanted, before=before, floor=floor, limit=limit - len(found))
-        found += perform_sync(connection, call)
+        page = perform_sync(connection, call)
+        found += page
         if floor is None:
             break
         before = floor
@@ -99,17 +100,13 @@ def replay(
     say_json({"replayed": count}) if json else say(f"{count} replayed")
 
 
-def _replay_failed(
-    connection: Connection[Any], *, batch_id: int | None, channel: str | None, code: str | None
-) -> int:
+def _replay_failed(connection: Connection[Any], *, batch_id: int | None, channel: str | None, code: str | None) -> int:
     """Replay all that failed until now, in portions; how many. What fails again meanwhile is left alone."""
     now = one_sync(connection, "get_now", datetime)
     count = 0
     more = True
     while more:
-        call = control.replay_failed(
-            batch_id=batch_id, channel=channel, code=code, failed_to=now, limit=_AT_A_TIME
-        )
+        call = control.replay_failed(batch_id=batch_id, channel=channel, code=code, failed_to=now, limit=_AT_A_TIME)
         done = perform_sync(connection, call)
         count, more = count + done.replayed, done.more
     return count

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from notify.gateway.frames import Inbox
 from notify import model
+from notify.gateway.frames import Inbox
 from notify.http import outside_shapes, replies, shapes, template_shapes
 
 _CREATED = "2027-12-27T10:00:00Z"

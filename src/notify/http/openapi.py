@@ -33,7 +33,10 @@ _RECIPIENT: dict[str, Any] = {
 _TYPE: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 100, "pattern": r"^(?!\.{1,2}$)[^\u0000]+$"}
 _TEXTS: dict[str, tuple[dict[str, Any], str]] = {
     "recipients": (_RECIPIENT, "ada"),
-    "channels": ({"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^[a-z][a-z0-9_]*$"}, "email"),
+    "channels": (
+        {"type": "string", "minLength": 1, "maxLength": 32, "pattern": "^(?!inbox$)[a-z][a-z0-9_]*$"},
+        "email",
+    ),
     "types": (_TYPE, "news"),
     "templates": ({"type": "string", "pattern": f"^{NAME}$"}, "order.shipped"),
     "unsubscribe": (

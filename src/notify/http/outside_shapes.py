@@ -59,11 +59,11 @@ class ChannelChanges(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, f
 
     paused: Annotated[bool | UnsetType, Meta(description="Whether what is due on it waits.")] = UNSET
     rate: Annotated[
-        _Rate | None | UnsetType,
+        _Rate | UnsetType | None,
         Meta(description="Most deliveries a second, all workers together; null: no limit."),
     ] = UNSET
     retry: Annotated[
-        RetryPolicy | None | UnsetType, Meta(description="Its part of the retry policy; null: nothing of its own.")
+        RetryPolicy | UnsetType | None, Meta(description="Its part of the retry policy; null: nothing of its own.")
     ] = UNSET
 
 
@@ -73,7 +73,7 @@ class TypeChanges(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froz
     required: Annotated[bool | UnsetType, Meta(description="Whether recipients cannot opt out of it.")] = UNSET
     paused: Annotated[bool | UnsetType, Meta(description="Whether its deliveries wait.")] = UNSET
     retry: Annotated[
-        RetryPolicy | None | UnsetType,
+        RetryPolicy | UnsetType | None,
         Meta(description="Its part of the retry policy, stronger than the channel's; null: nothing of its own."),
     ] = UNSET
 

@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-_Delay = Annotated[float, Meta(ge=0, le=604_800)]
+# A whole number stays one: it is stored, and shown, as it was sent.
+_Delay = Annotated[int, Meta(ge=0, le=604_800)] | Annotated[float, Meta(ge=0, le=604_800)]
+_Age = Annotated[int, Meta(ge=1, le=2_592_000)] | Annotated[float, Meta(ge=1, le=2_592_000)]
 _Pattern = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$")]
 
 
@@ -27,7 +29,7 @@ class RetryPolicy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         Meta(description="Up to so large a part of each delay is added to it at random."),
     ] = UNSET
     max_age: Annotated[
-        Annotated[float, Meta(ge=1, le=2_592_000)] | UnsetType,
+        _Age | UnsetType,
         Meta(description="Seconds after which nothing is tried any more."),
     ] = UNSET
     final: Annotated[

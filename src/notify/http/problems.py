@@ -31,7 +31,7 @@ MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:notify:problem:"
 _FIELD_CHARS = 200
 # What follows there opens something by itself, and goes into no log.
-_SECRET_PATHS = "/unsubscribe/"
+_UNLOGGED = "/unsubscribe/"
 
 log = structlog.get_logger("notify.http")
 
@@ -49,7 +49,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     notification_status: Annotated[Status | UnsetType, Meta(description="With 409: where the notification stands.")] = (
         UNSET
     )
-    delivery_status: Annotated[DeliveryStatus | UnsetType, Meta(description="With 409: where the delivery stands.")] = UNSET
+    delivery_status: Annotated[DeliveryStatus | UnsetType, Meta(description="With 409: where the delivery stands.")] = (
+        UNSET
+    )
     checks: Annotated[
         dict[str, str] | UnsetType, Meta(description="With 503 of /health/ready: what is up and what is not.")
     ] = UNSET
@@ -158,7 +160,7 @@ def _told(error: NotifyError, name: str, kind: Any) -> Any:
 def _path(request: Request[Any, Any, Any]) -> str:
     """The path as it may be logged."""
     path: str = request.scope["path"]
-    return f"{_SECRET_PATHS}…" if path.startswith(_SECRET_PATHS) else path
+    return f"{_UNLOGGED}…" if path.startswith(_UNLOGGED) else path
 
 
 _BAD_REQUEST = ("bad-request", "Bad request", "the request cannot be understood")

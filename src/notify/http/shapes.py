@@ -70,7 +70,7 @@ Email = Annotated[
     Meta(
         max_length=320,
         description="Short for `addresses.email`, and stronger than it.",
-        pattern=r"^[^\u0000-\u0020\u007f@]+@[^\u0000-\u0020\u007f@]+$",
+        extra_json_schema={"format": "email"},
     ),
 ]
 TemplateName = Annotated[str, Meta(description="Name of a template.", extra_json_schema={"pattern": f"^{NAME}$"})]
@@ -95,15 +95,15 @@ class RecipientFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, 
     addresses: Annotated[
         dict[str, str | Object] | None,
         Meta(
-            description='Addresses by channel, as `{"email": "ada@example.org"}`. Those of email, webhook and apprise are '
-            "looked at."
+            description='Addresses by channel, as `{"email": "ada@example.org"}`. '
+            "Those of email, webhook and apprise are looked at."
         ),
     ] = None
     preferences: Annotated[
         Annotated[Object, Meta(extra_json_schema=PREFERENCES)] | None,
         Meta(
-            description="What the recipient wants: `opt_out` and `quiet_hours` are kept to on outside channels, all else "
-            "is your application's own."
+            description="What the recipient wants: `opt_out` and `quiet_hours` are kept to on outside channels, all "
+            "else is your application's own."
         ),
     ] = None
 

@@ -29,7 +29,7 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">
 <meta name="robots" content="noindex">
 <title>Unsubscribe</title>
-<style>body {{ font: 1.1em sans-serif; max-width: 30em; margin: 4em auto; padding: 0 1em }} button {{ font: inherit }}</style>
+<style>body {{ font: 1.1em sans-serif; max-width: 30em; margin: 4em auto }} button {{ font: inherit }}</style>
 <h1>Unsubscribe</h1>
 <p>No more messages of the kind “{type}” by {channel}?</p>
 <form method="post"><button>Unsubscribe</button></form>

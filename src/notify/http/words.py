@@ -12,8 +12,8 @@ OF: Mapping[str, str] = {
     "addresses": "Where the recipient is reached, by channel.",
     "attempts": "How often it was tried.",
     "batch_id": "The schedule request that it belongs to.",
-    "cancel_reason": "`requested`, `expired`, or `preferences`: its recipient wants it on none of its channels; null unless "
-    "it is cancelled.",
+    "cancel_reason": "`requested`, `expired`, or `preferences`: its recipient wants it on none of its channels; null "
+    "unless it is cancelled.",
     "cancelled": "How many were cancelled.",
     "cancelled_at": "When it was cancelled; null unless it is.",
     "channel": "The way it goes.",

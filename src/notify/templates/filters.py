@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, Undefined, pass_context, pass_environment, pass_eval_context
 from jinja2.filters import FILTERS as JINJA
@@ -212,7 +212,7 @@ FILTERS: dict[str, Work] = {
     "sum": _charged(_sum, listed=True),
 }
 TESTS: dict[str, Work] = {
-    **{name: _charged(work) for name, work in JINJA_TESTS.items() if name not in _LEFT_OUT_TESTS},
+    **{name: _charged(cast(Work, work)) for name, work in JINJA_TESTS.items() if name not in _LEFT_OUT_TESTS},
     "odd": _charged(_odd),
     "even": _charged(_even),
     "divisibleby": _charged(_divisible),

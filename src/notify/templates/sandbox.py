@@ -104,7 +104,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         """`left operator right`."""
         return compute(operator, left, right)
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: B902, N805
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         """`obj(…)`, of `loop.cycle` alone. Named as Jinja names them, since templates may name arguments."""
         if getattr(__obj, "__func__", None) is not LoopContext.cycle:
             raise Fault("`loop.cycle` can be called inside of a loop only")
