@@ -29,7 +29,9 @@ schemathesis.openapi.format("cursor", st.just(_CURSOR_BY_ID))
 schemathesis.openapi.format(
     "template-source", st.sampled_from(["Order {{ number }}", "{{ name|upper }}", "Hello", "é"])
 )
-_OPTIONAL_BODIES = ("POST /api/recipients/{id}/tokens", "POST /api/batches/{id}/replay")
+_OPTIONAL_BODIES = frozenset(
+    {"POST /api/recipients/{id}/tokens", "POST /api/batches/{id}/replay", "POST /api/templates/{name}/preview"}
+)
 
 
 @schemathesis.hook

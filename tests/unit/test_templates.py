@@ -53,6 +53,7 @@ PRINTED: list[tuple[str, dict[str, Any], str]] = [
     ("{% if n is even and n is divisibleby 3 and n is number and 7 is odd %}yes{% endif %}", {"n": 6}, "yes"),
     ("{% set total = a + b %}{% set shout %}{{ total }}!{% endset %}{{ shout }}", {"a": 1, "b": 2}, "3!"),
     ("{% with a = 1 %}{{ a }}{% endwith %}{% filter upper %}b{{ c }}{% endfilter %}", {"c": "d"}, "1BD"),
+    ("{% filter length %}abc{% endfilter %}{% set x | length %}ab{% endset %}{{ x }}", {}, "32"),
     ("{# a comment #}{% raw %}{{ kept }}{% endraw %}", {}, "{{ kept }}"),
     ("{{ data|tojson }}", {"data": {"a": [1, "<b>"]}}, '{"a": [1, "\\u003cb\\u003e"]}'),
     ("{{ '12'|int + 1 }} {{ 'x'|int }} {{ '1.5'|float }} {{ 2048|filesizeformat }} {{ 3|string ~ '3' }}",
@@ -82,6 +83,29 @@ def test_set_and_filter_blocks_of_html_are_escaped_once() -> None:
     )
     made = render(one_locale(Texts("T", "M", source)), {"name": "<"}).default
     assert made.html == "<i>&lt;</i><U>&LT;</U>&lt;"
+
+
+IN_BLOCKS = [
+    "{% filter default(x, true) %}{% endfilter %}",
+    "{% filter trim|default(x, true) %}{% endfilter %}",
+    "{% set y | default('<', true) %}{% endset %}{{ y }}{% set z | trim %}{{ x }}{% endset %}{{ z }}",
+    "{% set y %}{{ x }}{% endset %}{{ y }}",
+    "{% filter replace('X', x) %}X{% endfilter %}",
+    "{% filter format(x) %}%s{% endfilter %}",
+    "{% filter indent(x) %}a\n{% endfilter %}",
+    "{% with y = x %}{{ y }}{% endwith %}",
+    "{% for y in [x] %}{{ loop.cycle(y, y) }}{% endfor %}",
+    "{{ ('a'|safe) ~ x }}{{ x ~ ('a'|safe) }}{{ ('a'|safe) + x }}{{ x + ('a'|safe) }}{{ [x, 'a'|safe]|join(x) }}",
+    "{{ ('aXb'|safe)|replace('X', x) }}{{ x|replace('<', '<'|safe) }}{{ ('%s'|safe)|format(x) }}",
+    "{{ x|upper|title|trim|truncate(3)|center(9)|indent }}{{ [x]|first }}{{ [x]|join }}{{ (x|e)[::-1] }}",
+]
+
+
+@pytest.mark.parametrize("source", IN_BLOCKS)
+def test_variables_are_escaped_wherever_they_come_from(source: str) -> None:
+    made = render(one_locale(Texts("T", "M", f"-{source}")), {"x": "<b>"}).default.html
+    assert made is not None
+    assert "<" not in made
 
 
 @given(st.text(min_size=1, max_size=100).filter(lambda text: "\x00" not in text))

@@ -196,6 +196,11 @@ def _weighed(value: Any) -> Any:
     return value
 
 
+@pass_eval_context
+def _output(context: EvalContext, value: object) -> str:
+    return escape(printed(value)) if context.autoescape else printed(value)
+
+
 FILTERS: dict[str, Work] = {
     **{name: _charged(JINJA[name], text=True) for name in _TEXTS.split()},
     **{name: _charged(JINJA[name], listed=True) for name in _LISTS.split()},
@@ -217,9 +222,10 @@ TESTS: dict[str, Work] = {
     "even": _charged(_even),
     "divisibleby": _charged(_divisible),
 }
-# What `language` puts around what a loop goes over, around what is compared or cut, and around what `~` joins. With
-# spaces in their names, as no template can write those.
+# What `language` puts around what a loop goes over, around what is compared or cut, around what `~` joins, and around
+# what a block's filter makes. With spaces in their names, as no template can write those.
 ROUNDS = "rounds of a loop"
 WEIGHED = "weighed value"
 PRINTED = "printed value"
-INNER: dict[str, Work] = {ROUNDS: _rounds, WEIGHED: _weighed, PRINTED: printed}
+OUTPUT = "output of a block"
+INNER: dict[str, Work] = {ROUNDS: _rounds, WEIGHED: _weighed, PRINTED: printed, OUTPUT: _output}

@@ -14,7 +14,7 @@ from jinja2 import Environment, nodes
 from jinja2.visitor import NodeTransformer
 
 from notify.templates.faults import Excess, Fault
-from notify.templates.filters import FILTERS, PRINTED, ROUNDS, TESTS, WEIGHED
+from notify.templates.filters import FILTERS, OUTPUT, PRINTED, ROUNDS, TESTS, WEIGHED
 
 MOST_NODES = 5_000
 """Of one part. Text without anything to evaluate is one node, however long."""
@@ -145,7 +145,8 @@ def _line(node: nodes.Node) -> str:
 
 
 class _Meters(NodeTransformer):
-    """Puts around expressions what pays for them."""
+    """Puts around expressions what pays for them. And what the filter of a block makes is printed as all else is: Jinja
+    would take it for HTML as it is, also where it is a variable."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802  # Jinja calls it so
         steps = _count([node.target, *node.body, *([node.test] if node.test is not None else [])])
@@ -158,6 +159,17 @@ class _Meters(NodeTransformer):
         node.expr = _around(node.expr, WEIGHED)
         for operand in node.ops:
             operand.expr = _around(operand.expr, WEIGHED)
+        return node
+
+    def visit_FilterBlock(self, node: nodes.FilterBlock) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.filter = _around(node.filter, OUTPUT)
+        return node
+
+    def visit_AssignBlock(self, node: nodes.AssignBlock) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if node.filter is not None:
+            node.filter = _around(node.filter, OUTPUT)
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802

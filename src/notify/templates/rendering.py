@@ -17,7 +17,7 @@ from notify.errors import InvalidValue, LimitExceeded
 from notify.templates.contents import Contents, Template, Texts, plain
 from notify.templates.faults import Absent, Excess, Fault
 from notify.templates.meter import metered, spend
-from notify.templates.sandbox import Compiled, compiled, variables_in
+from notify.templates.sandbox import Compiled, compiled
 
 Part = Literal["title", "message", "html"]
 
@@ -89,11 +89,7 @@ def check(template: Template) -> None:
 
 def variables_of(template: Template) -> set[str]:
     """The variables that any part uses; those with a default, or in a branch that is not taken, need not be given."""
-    found: set[str] = set()
-    for tag, part, source in _sources(template):
-        with _told(template, tag, part):
-            found |= variables_in(source)
-    return found
+    return set().union(*(part.variables for part in _compiled(template).values()))
 
 
 def render(template: Template, variables: Mapping[str, Any]) -> Contents:

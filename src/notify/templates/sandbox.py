@@ -14,7 +14,7 @@ from typing import Any
 
 import jinja2
 import msgspec
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, meta, nodes, pass_context
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, meta, pass_context
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
@@ -25,23 +25,11 @@ from notify.templates.language import examine, priced
 from notify.templates.values import compute, kind_of, printed
 
 _OF_LOOPS = frozenset(
-    (
-        "cycle",
-        "depth",
-        "depth0",
-        "first",
-        "index",
-        "index0",
-        "last",
-        "length",
-        "nextitem",
-        "previtem",
-        "revindex",
-        "revindex0",
-    )
+    {"cycle", "depth", "depth0", "first", "index", "index0", "last", "length", "nextitem", "previtem"}
+    | {"revindex", "revindex0"}
 )
 # What a template may be so odd as to raise in Jinja, or in Python, which compiles what Jinja makes of it.
-_ODD = (TemplateError, SyntaxError, ValueError, OverflowError, RecursionError, MemoryError)
+_ODD = (TemplateError, SyntaxError, ValueError, AssertionError, OverflowError, RecursionError, MemoryError)
 # Bytes, roughly: what is kept compiled.
 _MOST_KEPT = 32_000_000
 _BYTES_A_NODE = 500
@@ -49,10 +37,11 @@ _MOST_NAME = 100
 
 
 class Compiled(msgspec.Struct, frozen=True):
-    """One part of a template, ready to be rendered, and how many nodes it has."""
+    """One part of a template, ready to be rendered; how many nodes it has, and which variables it uses."""
 
     template: jinja2.Template
     nodes: int
+    variables: frozenset[str]
 
 
 class _Unknown(StrictUndefined):
@@ -129,25 +118,12 @@ def compiled(source: str, *, html: bool) -> Compiled:
     return kept
 
 
-def variables_in(source: str) -> set[str]:
-    """The names of the variables that a part uses anywhere. Raises Fault for what cannot be a part."""
-    tree = _parsed(source, _TEXT)
-    examine(tree)
-    return meta.find_undeclared_variables(tree)
-
-
 def _compile(source: str, environment: _Environment) -> Compiled:
-    tree = _parsed(source, environment)
-    count = examine(tree)
     try:
-        return Compiled(environment.from_string(priced(tree, environment)), count)
-    except _ODD as error:
-        raise Fault(_told(error)) from error
-
-
-def _parsed(source: str, environment: _Environment) -> nodes.Template:
-    try:
-        return environment.parse(source)
+        tree = environment.parse(source)
+        count = examine(tree)
+        variables = meta.find_undeclared_variables(tree)
+        return Compiled(environment.from_string(priced(tree, environment)), count, frozenset(variables))
     except _ODD as error:
         raise Fault(_told(error)) from error
 
