@@ -656,7 +656,11 @@ begin
     select d.id from notify.delivery d
     where d.status = 'failed' and (p_channel is null or d.channel = p_channel) and (p_code is null or d.code = p_code)
       and (p_from is null or d.failed_at >= p_from) and (p_to is null or d.failed_at < p_to)
-      and (p_batch is null or exists (select from notify.notification n where n.id = d.notification_id and n.batch_id = p_batch))
+      -- Those that are not replayed must not be found again and again.
+      and exists (
+        select from notify.notification n
+        where n.id = d.notification_id and n.status in ('sending', 'sent', 'failed') and (p_batch is null or n.batch_id = p_batch)
+      )
     order by d.id limit p_max
   );
   replayed := notify.replay_deliveries(v_ids);

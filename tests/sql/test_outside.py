@@ -210,6 +210,16 @@ def test_many_are_replayed_by_filter(tx: Db) -> None:
     assert call_one(tx, "replay_failed", **filters) == {"replayed": 1, "more": False}
 
 
+def test_what_is_not_replayed_does_not_stand_in_the_way_of_what_is(tx: Db) -> None:
+    ids = [send(tx, name)[0] for name in ("ada", "bob")]
+    record(tx, lease(tx), "failed", code="x")
+    assert value(tx, "select retried from notify.retry(%s, interval '1 hour')", ids[0])
+    filters = {"p_channel": None, "p_code": None, "p_batch": None, "p_from": None, "p_to": None, "p_max": 1}
+    assert call_one(tx, "replay_failed", **filters) == {"replayed": 1, "more": True}
+    assert call_one(tx, "replay_failed", **filters) == {"replayed": 0, "more": False}
+    assert statuses(tx, ids) == ["pending", "sending"]
+
+
 def test_retry_of_a_failed_notification_sends_it_through_the_drain_again(tx: Db) -> None:
     (id,) = send(tx, "ada")
     record(tx, lease(tx), "failed", code="x")
