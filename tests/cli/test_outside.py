@@ -89,7 +89,7 @@ def test_what_is_rare_is_looked_for_to_the_end(notify: Notify, db: Db, monkeypat
 def test_some_are_replayed(notify: Notify, db: Db) -> None:
     fail(db, "a", "a", "b")
     assert notify("replay", "1", "2", "77") == (0, "2 replayed\n", "")
-    refused = "notify: none of these deliveries has failed: nothing was replayed\n"
+    refused = "notify: none of these deliveries can be replayed\n"
     assert notify("replay", "1", "77") == (1, "", refused)
     assert json.loads(notify("replay", "--code", "a", "--json").out) == {"replayed": 0}
     assert json.loads(notify("replay", "--channel", CHANNEL, "--code", "b", "--json").out) == {"replayed": 1}

@@ -198,6 +198,14 @@ async def test_a_failed_one_is_replayed(api: httpx.AsyncClient, db: Db) -> None:
     assert_problem(await api.post(f"{_PATH}/{id + 1}/replay"), 404, "not-found")
 
 
+async def test_what_is_to_be_sent_anew_is_not_replayed(api: httpx.AsyncClient, db: Db) -> None:
+    (notification,) = fail(db, "x")
+    path = f"{_PATH}/{delivery(db, notification)['id']}/replay"
+    assert (await api.post(f"/api/notifications/{notification}/retry")).status_code == 200
+    problem = assert_problem(await api.post(path), 409, "wrong-status")
+    assert (problem["notification_status"], "delivery_status" in problem) == ("pending", False)
+
+
 @pytest.fixture
 def dead(db: Db) -> list[int]:
     """Batches of one whose delivery failed, with the codes a, b, a, b, a."""

@@ -96,7 +96,7 @@ def replay(
         else:
             count = _replay_failed(connection, batch_id=batch, channel=channel, code=code)
     if ids and not count:
-        raise NotFound("none of these deliveries has failed: nothing was replayed")
+        raise NotFound("none of these deliveries can be replayed")
     say_json({"replayed": count}) if json else say(f"{count} replayed")
 
 

@@ -46,9 +46,11 @@ async def change_channel(request: HttpRequest) -> Answer:
     body = await read_body(request, ChannelChanges)
 
     async def work(connection: AsyncConnection[Any]) -> Answer:
-        if not await perform(connection, control.set_channel(name, body)):
+        await perform(connection, control.set_channel(name, body))
+        found = await perform(connection, control.get_channel(name))
+        if found is None:
             raise NotFound("there is no such channel")
-        return answer(200, await perform(connection, control.get_channel(name)))
+        return answer(200, found)
 
     return await once(request, work)
 

@@ -13,10 +13,10 @@ import msgspec
 from msgspec import UNSET, Meta
 from psycopg import AsyncConnection
 
-from notify import control, cursor
+from notify import calls, control, cursor
 from notify.calls import perform
 from notify.control import Wanted
-from notify.errors import InvalidValue, NotFound, WrongStatus
+from notify.errors import InvalidValue, NotFound, NotifyError, WrongStatus
 from notify.http.bodies import MOST_ID, as_utc, path_id, read_body, read_query
 from notify.http.database import connection_for
 from notify.http.idempotency import once
@@ -84,7 +84,8 @@ async def get_delivery(request: HttpRequest) -> Answer:
 async def replay_delivery(request: HttpRequest) -> Answer:
     """Make a failed delivery due again, with all its retries before it.
 
-    409 tells in `delivery_status` what it is where it did not fail.
+    409 tells in `delivery_status` what it is where it did not fail, and in `notification_status` where its notification
+    was cancelled, or is to be sent anew.
     """
     id = path_id(request)
 
@@ -94,7 +95,7 @@ async def replay_delivery(request: HttpRequest) -> Answer:
         if found is None:
             raise _absent()
         if not replayed:
-            raise WrongStatus(f"the delivery is {found.status} and has not failed", delivery_status=found.status)
+            raise await _refusal(connection, found)
         return answer(200, found)
 
     return await once(request, work)
@@ -138,6 +139,17 @@ async def replay_deliveries(request: HttpRequest) -> Answer:
 async def show_delivery(connection: AsyncConnection[Any], id: int) -> ShownDelivery | None:
     """One delivery with all its attempts."""
     return await perform(connection, control.show_delivery(id))
+
+
+async def _refusal(connection: AsyncConnection[Any], delivery: ShownDelivery) -> NotifyError:
+    """Why a delivery was not replayed."""
+    if delivery.status != "failed":
+        return WrongStatus(f"the delivery is {delivery.status} and has not failed", delivery_status=delivery.status)
+    notification = await perform(connection, calls.schedule_status(delivery.notification_id))
+    if notification is None:
+        return _absent()
+    status = notification.scheduled_status
+    return WrongStatus(f"its notification is {status}: nothing of it is replayed", notification_status=status)
 
 
 async def _read(
