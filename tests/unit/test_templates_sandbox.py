@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import tracemalloc
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 from helpers.templates import one_locale, refused, rendered
 from notify.errors import InvalidValue, LimitExceeded
-from notify.templates import Template, Texts, check, render
+from notify.templates import Template, Texts, check, meter, render
+from notify.templates.filters import FILTERS
 from notify.templates.sandbox import _Kept, compiled
 
 # Of this thread's processor, and generous: it is a third of a second.
@@ -148,6 +150,7 @@ LARGE: dict[str, str] = {
     "a text in the middle": "{{ 'x'|center(1000000000) }}",
     "an indented text": "{{ 'x\ny'|indent(1000000000) }}",
     "indented by a text": "{{ ('\n' * 100000)|indent('x' * 100000) }}",
+    "indented JSON": "{{ [1]|tojson(1000000000) }}",
     "replaced by more": "{{ ('a' * 60000)|replace('a', 'b' * 60000) }}",
     "nothing replaced by more": "{{ ('a' * 60000)|replace('', 'b' * 60000) }}",
     "joined by more": "{{ y|join('b' * 60000) }}",
@@ -171,6 +174,11 @@ LONG: dict[str, str] = {
     "maps of maps": "{{ y" + "|map('string')" * 50 + "|join|length }}",
     "long paths": "{% for a in y %}{{ y|map(attribute='" + "a." * 20_000 + "a')|list|length }}{% endfor %}",
     "long paths for sorting": "{{ y|sort(attribute='" + "a," * 20_000 + "a')|length }}",
+    "a long default for each": "{% for a in y %}{% set b = y|groupby('a', default=y) %}{% endfor %}x",
+    "a long text for each": "{% for a in y %}{% set b = y|groupby('a', default=long) %}{% endfor %}x",
+    "words": "{% set s = 'a ' * 100000 %}{% for a in y %}{% set b = s|title %}{% endfor %}x",
+    "characters": "{% set s = 'a ' * 100000 %}{% for a in y %}{% set b = s|unique|list %}{% endfor %}x",
+    "percents": "{% set s = '%%' * 100000 %}{% for a in y %}{% set b = s|format %}{% endfor %}x",
     "doubled lists compared": _doubled("a", "[1]") + _doubled("b", "[1]") + "{{ a == b }}",
     "doubled lists in lists": _doubled("a", "[1]") + _doubled("b", "[1]") + "{{ a in [b] }}{{ [b]|unique|length }}",
     "doubled lists tested": _doubled("a", "[1]") + _doubled("b", "[1]") + "{{ a is eq b }}",
@@ -230,6 +238,33 @@ def test_bombs_take_no_memory(source: str) -> None:
     finally:
         tracemalloc.stop()
     assert peak < _MOST_BYTES
+
+
+HEAVY = ["y", "d", "rows", "long * 16", "('a ' * 99000)", "('\n' * 99000)", "('%%' * 99000)", "('f' * 99000)"]
+ARGUMENTS = [
+    "",
+    "('a')",
+    "(y)",
+    "(long)",
+    "(attribute='a', default=long)",
+    "('default', y, true)",
+    "('in', y)",
+    "('title')",
+]
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_no_filter_costs_more_than_it_pays(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(meter, "MOST_STEPS", 50_000)
+    rows = [{"a": number % 7, "b": "x" * 5} for number in range(500)]
+    variables = VARIABLES | {"rows": rows, "d": {str(number): number for number in range(1_500)}}
+    for value in HEAVY:
+        for arguments in ARGUMENTS:
+            source = f"{{% for i in y %}}{{% set b = ({value})|{name}{arguments} %}}{{% endfor %}}x"
+            begun = time.thread_time()
+            with contextlib.suppress(InvalidValue):
+                render(one_locale(Texts("T", source)), variables)
+            assert time.thread_time() - begun < _MOST_SECONDS / 4, source
 
 
 def test_steps_are_those_of_all_locales() -> None:

@@ -27,17 +27,20 @@ from notify.templates.values import compute, kind_of, number, printed
 
 Work = Callable[..., Any]
 
-_TEXTS = "capitalize e escape forceescape lower title trim truncate upper urlencode wordcount"
+_TEXTS = "capitalize e escape forceescape lower trim truncate upper"
+# What these do to each character is done in Python.
+_SLOW_TEXTS = "title urlencode wordcount"
 _LISTS = "dictsort groupby max min reject rejectattr select selectattr sort unique"
-_PLAIN = "abs count d default filesizeformat first float int items last length list reverse tojson"
+_PLAIN = "abs count d default filesizeformat first float int items last length list reverse"
 _LEFT_OUT_TESTS = frozenset({"callable", "filter", "test"})
 _MOST_WIDTH = 200
 _MOST_DIGITS = 15
 _SPEC = re.compile(r"%(?:\((\w*)\))?([-#0 +]*\d{0,3}(?:\.\d{0,3})?[diouxXeEfFgGs%])?", re.ASCII)
 
 
-def _charged(work: Work, *, text: bool = False, listed: bool = False) -> Work:
-    """The filter or test, paying. `text`: it takes one; `listed`: each item may be looked up along a path."""
+def _charged(work: Work, *, text: bool = False, slow: bool = False, listed: bool = False) -> Work:
+    """The filter or test, paying. `text`: it takes one; `slow`: each character costs a step; `listed`: each item does,
+    and looking at all arguments or along the path that one of them is, once for each."""
     contexts = int(hasattr(work, "jinja_pass_arg"))
 
     @wraps(work)
@@ -47,10 +50,12 @@ def _charged(work: Work, *, text: bool = False, listed: bool = False) -> Work:
             value = printed(value)
         else:
             charge(value)
+        times = len(value) if (slow or listed) and isinstance(value, str | list | tuple | dict) else 0
+        spend(times)
         for given in (*rest, *kwargs.values()):
-            charge(given)
-            if listed and isinstance(given, str) and isinstance(value, list | tuple | dict):
-                spend(len(value) * (1 + given.count(".") + given.count(",")))
+            charge(given, max(times if listed else 0, 1))
+            if listed and isinstance(given, str):
+                spend(times * (given.count(".") + given.count(",")))
         result = work(*args[:contexts], value, *rest, **kwargs)
         if isinstance(result, Iterator):
             return list(result)
@@ -146,6 +151,12 @@ def _replace(context: EvalContext, value: str, old: object, new: object, count: 
     return do_replace(context, value, before, after, count)
 
 
+@pass_eval_context
+def _tojson(context: EvalContext, value: object) -> str:
+    made: str = JINJA["tojson"](context, value)
+    return made
+
+
 @pass_environment
 def _sum(environment: Environment, value: Any, attribute: Any = None, start: object = 0) -> Any:
     total: Any = number(start)
@@ -203,11 +214,12 @@ def _output(context: EvalContext, value: object) -> str:
 
 FILTERS: dict[str, Work] = {
     **{name: _charged(JINJA[name], text=True) for name in _TEXTS.split()},
+    **{name: _charged(JINJA[name], text=True, slow=True) for name in _SLOW_TEXTS.split()},
     **{name: _charged(JINJA[name], listed=True) for name in _LISTS.split()},
     **{name: _charged(JINJA[name]) for name in _PLAIN.split()},
     "center": _charged(_center, text=True),
-    "format": _charged(_format, text=True),
-    "indent": _charged(_indent, text=True),
+    "format": _charged(_format, text=True, slow=True),
+    "indent": _charged(_indent, text=True, slow=True),
     "join": _charged(_join, listed=True),
     "map": _charged(_map, listed=True),
     "replace": _charged(_replace, text=True),
@@ -215,6 +227,7 @@ FILTERS: dict[str, Work] = {
     "safe": _charged(_safe, text=True),
     "string": _charged(_string, text=True),
     "sum": _charged(_sum, listed=True),
+    "tojson": _charged(_tojson),
 }
 TESTS: dict[str, Work] = {
     **{name: _charged(cast(Work, work)) for name, work in JINJA_TESTS.items() if name not in _LEFT_OUT_TESTS},

@@ -3,7 +3,7 @@
 Who writes templates and who sends variables may both be mistaken or hostile, and a thread cannot be killed. So nothing
 is done whose cost was not counted before: a loop pays for each round, with as many steps as its body has nodes;
 whatever looks at a value pays for all that is in it, as often as it is in it. (Lists that are built of lists
-can be exponentially larger than the memory they need.) A step takes a microsecond at most, mostly a tenth of one.
+can be exponentially larger than the memory they need.) A step takes two microseconds at most, mostly a tenth of that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from notify.templates.faults import Excess
 
 MOST_STEPS = 500_000
-"""Of all locales of a template together: half a second."""
+"""Of all locales of a template together: a second at most."""
 MOST_TEXT = 262_144
 """Characters of any text on the way, as a result of a filter."""
 _CHARS_A_STEP = 16

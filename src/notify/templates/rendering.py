@@ -93,7 +93,7 @@ def variables_of(template: Template) -> set[str]:
 
 
 def render(template: Template, variables: Mapping[str, Any]) -> Contents:
-    """Every locale with these variables, which are JSON values. Takes half a second at most: not for the event loop.
+    """Every locale with these variables, which are JSON values. Takes a second at most: not for the event loop.
 
     A bad template, a variable that is missing and is used, and a text that is too long or empty, are refused whichever
     locale they are in.
