@@ -87,7 +87,7 @@ CASES: list[tuple[str, dict[str, Any], str, int, int]] = [
     ("list_of_reference", PAGE | {"reference": "r:7"}, "notification_batch", 2500, 240),
     ("show_notification", {"id": 700_000}, "notification_pkey", 20, 0),
     ("hold_mailboxes", {"ids": ["7", "8"]}, "mailbox_pkey", 50, 2),
-    ("schedule_status", {"id": 700_000}, "notification_pkey", 30, 0),
+    ("schedule_status", {"id": 700_000}, "notification_pkey", 40, 0),
     ("read_mailboxes", {"recipients": ["7", "8"]}, "mailbox_pkey", 30, 0),
     ("read_stream", {"recipient": "77", "after": 1, "limit": 100}, "notification_stream", 30, 1),
     ("read_inbox", {"recipient": "77", "after": 0, "limit": 51}, "notification_stream", 40, 2),
