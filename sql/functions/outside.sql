@@ -475,21 +475,21 @@ $$;
 comment on function notify.record_attempts(text, bigint[], uuid[], text[], text[], text[], double precision[], double precision[], double precision[], boolean[], boolean[], text[], double precision, integer, double precision) is
   'Records attempts where their lease still holds, and what follows: sent, due again after its delay, or failed; the notification''s status; which addresses fail; and whether the channel itself does. p_seconds: how long each took. Returns how many were recorded, whose addresses were disabled, which could not be recorded now as their notification is locked, and whether the channel is paused or rests (stopped).';
 
-create or replace function notify.release_deliveries(p_ids bigint[], p_tokens uuid[], p_delay double precision default 0) returns integer
+create or replace function notify.release_deliveries(p_ids bigint[], p_tokens uuid[]) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_now timestamptz := notify.now();
   v_count integer;
 begin
   -- Due from now on, as tickers look for nothing below their marks.
-  update notify.delivery d set status = 'pending', lease_token = null, leased_until = null, due_at = v_now + make_interval(secs => p_delay)
+  update notify.delivery d set status = 'pending', lease_token = null, leased_until = null, due_at = v_now
   from unnest(p_ids, p_tokens) as g (id, token) where d.id = g.id and d.lease_token = g.token;
   get diagnostics v_count = row_count;
   return v_count;
 end
 $$;
-comment on function notify.release_deliveries(bigint[], uuid[], double precision) is
-  'Gives back deliveries that were leased and not tried; they are due again in p_delay seconds.';
+comment on function notify.release_deliveries(bigint[], uuid[]) is
+  'Gives back deliveries that were leased and not tried; they are due now.';
 
 create or replace function notify.rescue_deliveries(p_max integer) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -1,1 +1,1 @@
-select notify.release_deliveries(%(ids)s::bigint[], %(tokens)s::uuid[], %(delay)s::double precision)
+select notify.release_deliveries(%(ids)s::bigint[], %(tokens)s::uuid[])

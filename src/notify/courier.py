@@ -11,7 +11,6 @@ import asyncio
 import math
 import re
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -35,8 +34,6 @@ log = structlog.stdlib.get_logger("notify.courier")
 # next when half of them are left, so that nobody waits for the database.
 _MOST_AHEAD = 16
 _LEAST_SECONDS = 0.001
-# What is too much for one address is due again after so long.
-_CROWDED_SECONDS = 5.0
 # Between tries to record what somebody holds.
 _LOCKED_SECONDS = 0.25
 _MOST_WAIT = 86_400.0
@@ -79,9 +76,6 @@ class Courier:
         self._under_way = 0
         self._tried: list[tuple[_Task, Tried]] = []
         self._late: list[Leased] = []
-        self._crowding: list[Leased] = []
-        self._calls: Counter[str] = Counter()
-        """Those under way by address."""
         self._pace = 0.0
         self._outages = 0
         self._down = 0
@@ -118,7 +112,7 @@ class Courier:
     async def _empty(self) -> None:
         """Lease, and record, until nothing is due and nothing under way."""
         more = True
-        while more or self._under_way or self._tried or self._late or self._crowding or not self._waiting.empty():
+        while more or self._under_way or self._tried or self._late or not self._waiting.empty():
             self._progress.clear()
             if more and not self._is_down and self._waiting.qsize() <= self._room() // 2:
                 more = await self._lease()
@@ -126,13 +120,8 @@ class Courier:
             if self._woken.is_set():
                 self._woken.clear()
                 more = True
-            elif not (self._tried or self._late or self._crowding) and (self._under_way or not self._waiting.empty()):
+            elif not (self._tried or self._late) and (self._under_way or not self._waiting.empty()):
                 await self._progress.wait()
-
-    @property
-    def _share(self) -> int:
-        """How many may be under way to one address: a slow one must not take the places of all others."""
-        return max(1, self._channel.concurrency // 4)
 
     @property
     def _is_down(self) -> bool:
@@ -166,20 +155,11 @@ class Courier:
     async def _send_all(self) -> None:
         while True:
             task = await self._waiting.get()
-            address = task.leased.address_hash
-            if self._calls[address] >= self._share:
-                self._crowding.append(task.leased)
-                self._progress.set()
-                continue
             self._under_way += 1
-            self._calls[address] += 1
             try:
                 await self._send(task)
             finally:
                 self._under_way -= 1
-                self._calls[address] -= 1
-                if not self._calls[address]:
-                    del self._calls[address]
                 self._progress.set()
 
     async def _send(self, task: _Task) -> None:
@@ -209,13 +189,10 @@ class Courier:
             return retry("error", describe(error))
 
     async def _settle(self) -> None:
-        """Record what has been tried, and give back what was too late to try, or too many for one address."""
+        """Record what has been tried, and give back what was too late to try."""
         late, self._late = self._late, []
         if late:
             await self._release(late)
-        crowding, self._crowding = self._crowding, []
-        if crowding:
-            await self._release(crowding, delay=_CROWDED_SECONDS)
         tried, self._tried = self._tried, []
         if tried:
             was_down = self._is_down
@@ -223,10 +200,10 @@ class Courier:
             if was_down:
                 self._down = 0  # from here on the database knows
 
-    async def _release(self, late: list[Leased], *, delay: float = 0.0) -> None:
+    async def _release(self, late: list[Leased]) -> None:
         try:
             async with self._pool.connection() as connection:
-                await release_deliveries(connection, late, delay=delay)
+                await release_deliveries(connection, late)
         except AWAY as error:
             # Their lease ends by itself.
             log.warning("deliveries_not_released", channel=self.name, count=len(late), error=describe(error))

@@ -142,15 +142,14 @@ async def record_attempts(
     )
 
 
-async def release_deliveries(connection: AsyncConnection[Any], leased: Sequence[Leased], *, delay: float = 0.0) -> int:
-    """Give back deliveries that were not tried, to be due in `delay` seconds; how many were still leased."""
+async def release_deliveries(connection: AsyncConnection[Any], leased: Sequence[Leased]) -> int:
+    """Give back deliveries that were not tried; how many were still leased."""
     return await one(
         connection,
         "release_deliveries",
         int,
         ids=[one.id for one in leased],
         tokens=[one.token for one in leased],
-        delay=delay,
     )
 
 

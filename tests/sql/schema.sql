@@ -646,12 +646,12 @@ CREATE FUNCTION notify.register_channels(p_channels jsonb) RETURNS void
 
 COMMENT ON FUNCTION notify.register_channels(p_channels jsonb) IS 'Makes the channels known that a worker serves, an array of {name, description}; until then schedule() refuses them.';
 
-CREATE FUNCTION notify.release_deliveries(p_ids bigint[], p_tokens uuid[], p_delay double precision DEFAULT 0) RETURNS integer
+CREATE FUNCTION notify.release_deliveries(p_ids bigint[], p_tokens uuid[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION notify.release_deliveries(p_ids bigint[], p_tokens uuid[], p_delay double precision) IS 'Gives back deliveries that were leased and not tried; they are due again in p_delay seconds.';
+COMMENT ON FUNCTION notify.release_deliveries(p_ids bigint[], p_tokens uuid[]) IS 'Gives back deliveries that were leased and not tried; they are due now.';
 
 CREATE FUNCTION notify.release_held(p_max integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
