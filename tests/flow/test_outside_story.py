@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ class _Stage:
             "http://127.0.0.1:9000", self._receiver.url
         )
         command = command.replace("curl ", "curl -sS ").replace(
-            "notify ", f"{sys.executable} -m notify.cli ", 1 if command.startswith("notify") else 0
+            "notify ", f"{shlex.quote(sys.executable)} -m notify.cli ", 1 if command.startswith("notify") else 0
         )
         script = f'AUTH="Authorization: Bearer {ADMIN_KEY}" JSON="Content-Type: application/json"\n{command}'
         env = environment(api_key=ADMIN_KEY, database_url=self._dsn)
