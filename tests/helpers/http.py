@@ -72,3 +72,20 @@ def assert_problem(answer: httpx.Response, status: int, slug: str = "", field: s
     if field is not None:
         assert problem.get("field") == field, problem
     return problem
+
+
+async def pages_of(
+    api: httpx.AsyncClient, path: str, limit: int = 3, *, full: bool = True, **filters: Any
+) -> list[dict[str, Any]]:
+    """All items of a list, read page by page; `full`: only the last page may be short."""
+    found: list[dict[str, Any]] = []
+    position: dict[str, str] = {}
+    while True:
+        answer = await api.get(path, params=filters | position | {"limit": limit})
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        assert len(page["items"]) == limit or not full or page["next_cursor"] is None
+        found += page["items"]
+        if page["next_cursor"] is None:
+            return found
+        position = {"cursor": page["next_cursor"]}

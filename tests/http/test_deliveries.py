@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
 from helpers import logins
-from helpers.http import ADMIN_KEY, assert_problem
+from helpers.http import ADMIN_KEY, assert_problem, pages_of
 from helpers.outside import CHANNEL, add_channel, add_reachable, delivery, fail, lease, record, send
 from helpers.rows import Db, column, statuses, value
 from notify import control, cursor
@@ -31,19 +32,7 @@ def reachable(db: Db) -> None:
         add_reachable(db, "ada", "bob", channel=channel)
 
 
-async def pages(api: httpx.AsyncClient, limit: int = 3, *, full: bool = True, **filters: Any) -> list[dict[str, Any]]:
-    """All items, read page by page; `full`: only the last page may be short."""
-    found: list[dict[str, Any]] = []
-    position: dict[str, str] = {}
-    while True:
-        answer = await api.get(_PATH, params=filters | position | {"limit": limit})
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
-        assert len(page["items"]) == limit or not full or page["next_cursor"] is None
-        found += page["items"]
-        if page["next_cursor"] is None:
-            return found
-        position = {"cursor": page["next_cursor"]}
+pages = partial(pages_of, path=_PATH)
 
 
 @pytest.fixture

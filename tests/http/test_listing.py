@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
-from helpers.http import assert_problem, request
+from helpers.http import assert_problem, pages_of, request
 from helpers.rows import Db, call_one
 from notify.http import listing
 
 _PATH = "/api/notifications"
 
 
-async def pages(api: httpx.AsyncClient, limit: int = 3, *, full: bool = True, **filters: Any) -> list[dict[str, Any]]:
-    """All items, read page by page; `full`: only the last page may be short."""
-    found: list[dict[str, Any]] = []
-    position: dict[str, str] = {}
-    while True:
-        answer = await api.get(_PATH, params=filters | position | {"limit": limit})
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
-        assert len(page["items"]) == limit or not full or page["next_cursor"] is None
-        found += page["items"]
-        if page["next_cursor"] is None:
-            return found
-        position = {"cursor": page["next_cursor"]}
+pages = partial(pages_of, path=_PATH)
 
 
 @pytest.fixture
