@@ -202,7 +202,9 @@ create function notify.drain(
   out picked integer, out sent integer, out sending integer, out expired integer,
   out busy text[], out crowded boolean, out left_due boolean, out due_from timestamptz, out looked_at timestamptz,
   out next_due_in double precision, out after bigint[], out deliveries integer, out delivery_due_in double precision
-) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+)
+-- For an empty look, or a few, planning takes as long as running; every step is a walk along a key.
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
   v_ids bigint[];
   v_after bigint[] := p_after;

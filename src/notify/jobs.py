@@ -16,6 +16,7 @@ import msgspec
 import structlog
 from procrastinate import App, JobContext, PsycopgConnector
 from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
 
 from notify import upkeep
 from notify.config import Settings
@@ -24,7 +25,7 @@ from notify.errors import InvalidValue
 from notify.faults import Quarantine
 from notify.outside import Outside
 from notify.postgres.bounded import AsyncBoundedConnection
-from notify.postgres.pool import Pool, configure, connect, conninfo, resilience
+from notify.postgres.pool import Pool, checker, configure, connect, conninfo, resilience
 from notify.upkeep import Statistics
 
 log = structlog.get_logger("notify.jobs")
@@ -132,7 +133,12 @@ def make_app(settings: Settings) -> App:
         await configure(connection, settings)
         await connection.execute(_SEARCH_PATH)
 
+    def make_pool(**options: Any) -> AsyncConnectionPool[Any]:
+        # Its own check is a question to the server at each look for jobs, twice a second and mostly for nothing.
+        return AsyncConnectionPool(**{**options, "check": checker(settings)})
+
     connector = PsycopgConnector(
+        pool_factory=make_pool,
         conninfo=conninfo(settings, name="jobs"),
         min_size=1,
         max_size=4,

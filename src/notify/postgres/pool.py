@@ -5,6 +5,7 @@ Only the server parts need `psycopg_pool`; the client imports `notify.postgres.c
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from psycopg_pool import AsyncConnectionPool
@@ -13,7 +14,7 @@ from notify.config import Settings
 from notify.postgres.bounded import AsyncBoundedConnection
 from notify.postgres.connection import configure, connect, connect_sync, conninfo
 
-__all__ = ["Pool", "configure", "connect", "connect_sync", "conninfo", "open_pool", "resilience"]
+__all__ = ["Pool", "checker", "configure", "connect", "connect_sync", "conninfo", "open_pool", "resilience"]
 
 Pool = AsyncConnectionPool[AsyncBoundedConnection]
 
@@ -26,18 +27,12 @@ async def open_pool(settings: Settings, *, name: str, wait: bool = True) -> Pool
 
     `wait` makes sure that the database answers: otherwise raises psycopg_pool.PoolTimeout after
     `connect_timeout`. Each connection is checked when handed out, so that a restarted server costs nobody
-    an error: by a question to the server, or right after an answer by a look at the socket. A caller waits for one
+    an error (`checker`). A caller waits for one
     at most `connect_timeout` (PoolTimeout).
     """
 
     async def prepare(connection: AsyncBoundedConnection) -> None:
         await configure(connection, settings)
-
-    async def check(connection: AsyncBoundedConnection) -> None:
-        if connection.just_answered:
-            return
-        with connection.limit.of(settings.connect_timeout):
-            await connection.execute("")
 
     pool: Pool = AsyncConnectionPool(
         conninfo(settings, name=name),
@@ -47,13 +42,25 @@ async def open_pool(settings: Settings, *, name: str, wait: bool = True) -> Pool
         max_waiting=_WAITING_PER_CONNECTION * settings.pool_max,
         timeout=settings.connect_timeout,
         configure=prepare,
-        check=check,
+        check=checker(settings),
         name=name,
         open=False,
         **resilience(settings),
     )
     await pool.open(wait=wait, timeout=settings.connect_timeout)
     return pool
+
+
+def checker(settings: Settings) -> Callable[[AsyncBoundedConnection], Awaitable[None]]:
+    """What a pool asks of a connection before it hands it out: an exchange, or right after one a look at the socket."""
+
+    async def check(connection: AsyncBoundedConnection) -> None:
+        if connection.just_answered:
+            return
+        with connection.limit.of(settings.connect_timeout):
+            await connection.execute("")
+
+    return check
 
 
 def resilience(settings: Settings) -> dict[str, Any]:
