@@ -420,7 +420,8 @@ begin
     where d.notification_id <> all (v_open)
   );
   with given as materialized (
-    select g.*, d.notification_id, d.attempts + 1 as number, n.recipient
+    select g.id, g.kind, g.code, g.detail, g.seconds, g.delay, g.rest, coalesce(g.disable, false) as disable, coalesce(g.outage, false) as outage, g.hash,
+      d.notification_id, d.attempts + 1 as number, n.recipient
     from unnest(p_ids, p_tokens, p_kinds, p_codes, p_details, p_seconds, p_delays, p_rests, p_disable, p_outages, p_hashes)
       as g (id, token, kind, code, detail, seconds, delay, rest, disable, outage, hash)
     -- Whoever was too slow for its lease has no say any more.

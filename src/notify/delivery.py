@@ -128,13 +128,13 @@ async def record_attempts(
         ids=[one.leased.id for one in tried],
         tokens=[one.leased.token for one in tried],
         kinds=[one.verdict.kind for one in tried],
-        codes=[one.outcome.code or None for one in tried],
-        details=[_detail(one) for one in tried],
+        codes=_unless_empty([one.outcome.code or None for one in tried]),
+        details=_unless_empty([_detail(one) for one in tried]),
         seconds=[one.seconds for one in tried],
-        delays=[one.verdict.delay for one in tried],
-        rests=[one.outcome.retry_after for one in tried],
-        disable=[one.outcome.disable for one in tried],
-        outages=[one.outcome.outage for one in tried],
+        delays=_unless_empty([one.verdict.delay if one.verdict.kind == "retry" else None for one in tried]),
+        rests=_unless_empty([one.outcome.retry_after for one in tried]),
+        disable=_unless_empty([one.outcome.disable for one in tried]),
+        outages=_unless_empty([one.outcome.outage for one in tried]),
         hashes=[one.leased.address_hash for one in tried],
         most_days=disable_after_days,
         threshold=settings.breaker_failures,
@@ -177,6 +177,11 @@ async def register_channels(connection: AsyncConnection[Any], channels: Sequence
 async def get_identity(connection: AsyncConnection[Any]) -> Identity:
     """What this installation is called, and what signs its links."""
     return await one(connection, "get_identity", Identity)
+
+
+def _unless_empty(values: list[Any]) -> list[Any] | None:
+    """None where no value says anything: most attempts succeed, and arrays are the largest part of telling so."""
+    return values if any(value is not None and value is not False for value in values) else None
 
 
 def _detail(tried: Tried) -> str | None:

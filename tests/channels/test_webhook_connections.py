@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from channels.conftest import certified
 from helpers.receiver import Answer, Receiver
 from helpers.webhooks import LOOPBACK, Names, channel, message, send, soon
-from notify.channels.protocol import Outcome
 
 
 @pytest.fixture
@@ -25,12 +24,6 @@ def receiver() -> Iterator[Receiver]:
 
 
 # no answer
-
-
-async def test_no_answer_in_time(receiver: Receiver) -> None:
-    receiver.answer(Answer(way="hang"))
-    outcome = await send(receiver.url + "/hook?key=1", replace(LOOPBACK, send_seconds=0.2))
-    assert outcome == Outcome(kind="retry", code="timeout", detail="http://127.0.0.1 did not answer within 0.2 s")
 
 
 async def test_a_cancelled_call_ends_at_once_and_closes_its_connection(receiver: Receiver) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from helpers.receiver import Answer, Receiver
-from helpers.webhooks import LOOPBACK, SECRET, Names, channel, message, send
+from helpers.webhooks import SECRET, Names, channel, message, send
 from notify.channels import webhook
 from notify.channels.guard import Blocked, networks
 from notify.channels.webhook_connections import Connections
@@ -92,9 +91,9 @@ async def test_no_detail_and_no_log_shows_more_than_the_host(receiver: Receiver)
         for status in (200, 404):
             receiver.answer(Answer(status, body=f"Cannot POST {target}, hidden-value is unknown".encode()))
             details.append((await send(receiver.url + target)).detail)
-        for way in ("drop", "garbage", "hang"):
+        for way in ("drop", "garbage"):
             receiver.answer(Answer(way=way, body=b"no\r\n\r\n"))
-            details.append((await send(receiver.url + target, replace(LOOPBACK, send_seconds=0.2))).detail)
+            details.append((await send(receiver.url + target)).detail)
         details.append((await send("http://127.0.0.2" + target)).detail)
         details.append((await send("http://a.example" + target, resolver=Names(OSError(None, "lost")))).detail)
         details.append((await send(receiver.url.replace("http:", "https:") + target)).detail)

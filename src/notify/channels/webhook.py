@@ -7,6 +7,7 @@ No redirect, proxy or cookie is followed, used or kept, and no address that the 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -34,7 +35,7 @@ _log = structlog.stdlib.get_logger("notify.channels.webhook")
 _MOST_BODY = 1_024
 # Once the status is known the attempt is decided; its text is worth no longer wait.
 _BODY_SECONDS = 1.0
-# Whoever sends may have the same limit for the whole attempt; the status has to be told before that.
+# Whoever sends ends the whole attempt then; the status has to be told before that.
 _SPARE_SECONDS = 0.1
 _MOST_CACHED = 1_024
 
@@ -110,18 +111,21 @@ class WebhookChannel:
     async def _call(self, url: URL, headers: Mapping[str, str], body: bytes) -> Outcome:
         answer: aiohttp.ClientResponse | None = None
         text = bytearray()
+        ends = time.monotonic() + self._seconds - _SPARE_SECONDS
         try:
-            async with asyncio.timeout(self._seconds) as limit:
-                async with await self._connections.post(url, headers, body) as answer:
-                    if not answer.content.is_eof():
-                        _shorten(limit)
+            # Whoever sends ends it when its time is over, so that each attempt has one timer and not two.
+            async with await self._connections.post(url, headers, body) as answer:
+                if answer.content.is_eof():
                     await _read(answer.content, text)
+                else:
+                    async with asyncio.timeout(min(_BODY_SECONDS, ends - time.monotonic())):
+                        await _read(answer.content, text)
         except Blocked as error:
             _log.warning("webhook blocked", endpoint=place(url), address=error.address, kind=error.kind)
-            return outcome_of_failure(error, url, self._seconds)
+            return outcome_of_failure(error, url)
         except (aiohttp.ClientError, OSError) as error:
             if answer is None:
-                return outcome_of_failure(error, url, self._seconds)
+                return outcome_of_failure(error, url)
         assert answer is not None
         return outcome_of(answer.status, answer.reason or "", answer.headers, bytes(text), url)
 
@@ -166,12 +170,6 @@ async def _read(content: aiohttp.StreamReader, text: bytearray) -> None:
     """The beginning of the body; leaving the answer closes a connection on which there is more."""
     while len(text) < _MOST_BODY and (part := await content.read(_MOST_BODY - len(text))):
         text += part
-
-
-def _shorten(limit: asyncio.Timeout) -> None:
-    soon = asyncio.get_running_loop().time() + _BODY_SECONDS
-    whole = limit.when()
-    limit.reschedule(soon if whole is None else min(whole - _SPARE_SECONDS, soon))
 
 
 @lru_cache(_MOST_CACHED)

@@ -61,8 +61,8 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     return min(max((until - start).total_seconds(), 0.0), MOST_RETRY_AFTER)
 
 
-def outcome_of_failure(error: Exception, url: URL, seconds: float) -> Outcome:
-    """The outcome of a call that brought no answer within `seconds`. Raises what is no failure of a call."""
+def outcome_of_failure(error: Exception, url: URL) -> Outcome:
+    """The outcome of a call that brought no answer. Raises what is no failure of a call."""
     shown = place(url)
     cause = _cause(error)
     match error:
@@ -78,7 +78,7 @@ def outcome_of_failure(error: Exception, url: URL, seconds: float) -> Outcome:
         case aiohttp.ClientResponseError():
             return retry("bad-response", f"{shown} answered what is not HTTP")
         case _ if isinstance(cause, TimeoutError):
-            return retry("timeout", f"{shown} did not answer within {seconds:g} s")
+            return retry("timeout", f"{shown} did not answer in time")
         case aiohttp.ClientConnectorError():
             return retry("connect", f"no connection to {shown}: {_words(cause)}")
         case aiohttp.ClientError() | OSError():

@@ -9,11 +9,15 @@ named in sql/queries, so a migration under a running process does not change wha
 
 from __future__ import annotations
 
+import json
 import re
 import socket
+from typing import Any
 
+import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.json import set_json_loads
 
 from notify.config import Settings
 from notify.errors import ConfigError
@@ -94,6 +98,15 @@ async def configure(connection: AsyncBoundedConnection, target: Settings | str) 
     in a transaction whose rollback undoes them."""
     await connection.execute(_CONFIGURE, _parameters(target))
     connection.limit.seconds = _answer_seconds(target)
+    set_json_loads(_load_json, connection)
+
+
+def _load_json(text: bytes) -> Any:
+    """A third of the time that `json` takes, but it refuses numbers beyond a double, which a jsonb may have."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        return json.loads(text)
 
 
 def here() -> str:
