@@ -77,6 +77,11 @@ class Courier:
         self._tried: list[tuple[_Task, Tried]] = []
         self._late: list[Leased] = []
         self._pace = 0.0
+        self._ahead = 1
+        """How many for each place are taken at most: the first few are under way while the next are fetched."""
+        self._limits: dict[asyncio.Timeout, float] = {}
+        """Of what is under way, and when its time is over, the earliest first."""
+        self._timer: asyncio.TimerHandle | None = None
         self._outages = 0
         self._down = 0
         """Attempts in a row that found the channel down."""
@@ -112,16 +117,24 @@ class Courier:
     async def _empty(self) -> None:
         """Lease, and record, until nothing is due and nothing under way."""
         more = True
-        while more or self._under_way or self._tried or self._late or not self._waiting.empty():
+        while more or self._tried or self._late or self._is_busy:
             self._progress.clear()
-            if more and not self._is_down and self._waiting.qsize() <= self._room() // 2:
+            if more and self._has_room:
                 more = await self._lease()
             await self._settle()
             if self._woken.is_set():
                 self._woken.clear()
                 more = True
-            elif not (self._tried or self._late) and (self._under_way or not self._waiting.empty()):
+            elif not (self._tried or self._late or (more and self._has_room)) and self._is_busy:
                 await self._progress.wait()
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._under_way) or not self._waiting.empty()
+
+    @property
+    def _has_room(self) -> bool:
+        return not self._is_down and self._waiting.qsize() <= self._room() // 2
 
     @property
     def _is_down(self) -> bool:
@@ -145,12 +158,13 @@ class Courier:
         self._outages = 0
         for one in leased:
             self._waiting.put_nowait(_Task(one, taken_at + self._settings.lease_seconds))
+        self._ahead = min(_MOST_AHEAD, 2 * self._ahead) if len(leased) == count else 1
         return bool(leased)
 
     def _room(self) -> int:
         """How many to take at once: as many as can be sent in half of a lease, going by how long the last ones took."""
         fast = self._settings.lease_seconds / 2 / max(self._pace, _LEAST_SECONDS) if self._pace else 1
-        return max(1, int(self._channel.concurrency * min(_MOST_AHEAD, max(1, fast))))
+        return int(self._channel.concurrency * min(self._ahead, max(1, fast)))
 
     async def _send_all(self) -> None:
         while True:
@@ -179,14 +193,35 @@ class Courier:
         self._tried.append((task, Tried(leased, outcome, verdict, seconds)))
 
     async def _attempt(self, leased: Leased) -> Outcome:
+        limit = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(self._settings.send_seconds):
+            async with limit:
+                self._end_in_time(limit)
                 return sound(await self._channel.send(leased.as_message(self._installation)))
         except TimeoutError:
             return retry("timeout", f"no answer within {self._settings.send_seconds:g} s")
         except Exception as error:
             log.exception("channel_failed", channel=self.name, delivery_id=leased.id)
             return retry("error", describe(error))
+        finally:
+            self._limits.pop(limit, None)
+
+    def _end_in_time(self, limit: asyncio.Timeout) -> None:
+        """End it after `send_seconds`, by one timer for all: one each would cost as much as signing."""
+        loop = asyncio.get_running_loop()
+        self._limits[limit] = ends = loop.time() + self._settings.send_seconds
+        if self._timer is None:
+            self._timer = loop.call_at(ends, self._end_late_ones)
+
+    def _end_late_ones(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        for limit, ends in list(self._limits.items()):
+            if ends > loop.time():
+                self._timer = loop.call_at(ends, self._end_late_ones)
+                return
+            del self._limits[limit]
+            limit.reschedule(ends)
 
     async def _settle(self) -> None:
         """Record what has been tried, and give back what was too late to try."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import resource
 import socket
@@ -17,6 +16,7 @@ from litestar import Litestar
 from notify import environment, log
 from notify.config import Settings
 from notify.errors import NotifyError
+from notify.garbage import collect_seldom
 from notify.gateway.protocol import Protocol as WebsocketProtocol
 from notify.http.app import create_app
 from notify.http.protocol import protocol_with
@@ -27,8 +27,6 @@ MAX_FRAME_BYTES = 65_536
 _GRACEFUL_SECONDS = 3
 _KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 4096
-# New objects between two collections of the youngest: Python's own 700 are less than ten connections.
-_COLLECT_EVERY = 10_000
 
 
 class StartFailed(NotifyError):
@@ -125,15 +123,6 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (ValueError, OSError) as error:  # macOS does not allow its own "unlimited"
             _log.warning("file limit not raised", soft=soft, hard=hard, error=str(error))
-
-
-def collect_seldom() -> None:
-    """Have the garbage collector look at less, and less often: with Python's settings it walks through the whole
-    application and all connections again and again, and they are no garbage. Under load that was an eighth of the
-    time."""
-    gc.collect()
-    gc.freeze()  # what is here by now stays
-    gc.set_threshold(_COLLECT_EVERY, 10, 10)
 
 
 class _Server(uvicorn.Server):

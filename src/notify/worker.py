@@ -16,6 +16,7 @@ from notify.channels.unsubscribe import new_token, url_of
 from notify.config import Settings
 from notify.delivery import Identity
 from notify.dispatch import Ticker
+from notify.garbage import collect_seldom
 from notify.jobs import DISPATCH_QUEUE, TASKS_QUEUE, Runtime, make_app
 from notify.outside import Outside
 from notify.postgres.connection import here
@@ -47,6 +48,7 @@ class Worker:
         """Work until cancelled, through outages of Postgres of any length. Raises ConfigError where a channel is set up
         wrongly: then nothing is sent at all, rather than all but that."""
         self._make_channels(Identity(installation="", unsubscribe_key=""))
+        collect_seldom()
         # By this name, of which a worker always has a session, notify doctor counts workers.
         settings = msgspec.structs.replace(self._settings, pool_min=max(1, self._settings.pool_min))
         pool = await open_pool(settings, name=f"worker {here()}:{os.getpid()}", wait=False)

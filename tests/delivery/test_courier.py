@@ -146,6 +146,33 @@ async def test_one_that_takes_too_long_times_out(db: Db, serve: Serve, pigeons: 
     assert pigeons.in_the_air == 0
 
 
+async def test_each_of_several_has_its_own_time(db: Db, serve: Serve) -> None:
+    ends: dict[str, float] = {}
+
+    class Slow(Pigeons):
+        async def send(self, message: Message) -> Outcome:
+            began = asyncio.get_running_loop().time()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ends[message.recipient] = asyncio.get_running_loop().time() - began
+            return sent()
+
+    async with serve(Slow(), send_seconds=0.3) as outside:
+        ids = []
+        for name in _crowd(db, 3):
+            ids += send(db, name, options='{"retry": {"delays": []}}')
+            outside.wake()
+            await _until(lambda: value(db, "select count(*) from notify.delivery where status = 'leased'") == len(ids))
+        await _until(lambda: statuses(db, ids) == ["failed"] * 3)
+        ids += send(db, "r0", options='{"retry": {"delays": []}}')
+        db.execute("select notify.enable_address('r0', 'pigeon')")
+        outside.wake()
+        await _until(lambda: statuses(db, ids) == ["failed"] * 4)
+    assert column(db, "select code from notify.delivery") == ["timeout"] * 4
+    assert all(0.29 < seconds for seconds in ends.values())
+
+
 async def test_a_channel_that_cannot_be_opened_is_tried_again(db: Db, serve: Serve) -> None:
     class Closed(Pigeons):
         opened = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +54,16 @@ async def test_rows_become_structs(bare_dsn: str) -> None:
         assert await queries.maybe(conn, "sample", Sample, status="sent", count=0) is None
         assert await queries.one(conn, "count", int, count=5) == 5
         assert await queries.run(conn, "sample", status="sent", count=4) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1e400", math.inf), ("[123456789012345678901234567890]", [123456789012345678901234567890]), ('"\\u00e9"', "é")],
+)
+async def test_json_is_read_whatever_numbers_it_has(bare_dsn: str, text: str, expected: Any) -> None:
+    async with await connect(bare_dsn, name="test") as conn:
+        found = await (await conn.execute("select %(t)s::text::json, %(t)s::text::jsonb", {"t": text})).fetchone()
+    assert found == (expected, expected)
 
 
 @pytest.mark.parametrize(("status", "count"), [("odd", 1), ("sent", 0), ("sent", 2)])

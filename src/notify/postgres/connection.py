@@ -101,7 +101,7 @@ async def configure(connection: AsyncBoundedConnection, target: Settings | str) 
     set_json_loads(_load_json, connection)
 
 
-def _load_json(text: bytes) -> Any:
+def _load_json(text: str | bytes) -> Any:
     """A third of the time that `json` takes, but it refuses numbers beyond a double, which a jsonb may have."""
     try:
         return msgspec.json.decode(text)
