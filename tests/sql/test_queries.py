@@ -58,12 +58,18 @@ async def test_rows_become_structs(bare_dsn: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("1e400", math.inf), ("[123456789012345678901234567890]", [123456789012345678901234567890]), ('"\\u00e9"', "é")],
+    [
+        ("1e400", 10**400),
+        ("1e5000", math.inf),
+        ("[-1e5000]", [-math.inf]),
+        ("[123456789012345678901234567890]", [123456789012345678901234567890]),
+        ('"\\u00e9"', "é"),
+    ],
 )
 async def test_json_is_read_whatever_numbers_it_has(bare_dsn: str, text: str, expected: Any) -> None:
     async with await connect(bare_dsn, name="test") as conn:
-        found = await (await conn.execute("select %(t)s::text::json, %(t)s::text::jsonb", {"t": text})).fetchone()
-    assert found == (expected, expected)
+        found = await (await conn.execute("select %s::text::jsonb", (text,))).fetchone()
+    assert found == (expected,)
 
 
 @pytest.mark.parametrize(("status", "count"), [("odd", 1), ("sent", 0), ("sent", 2)])
