@@ -24,6 +24,7 @@ from notify.channels.protocol import Channel, Outcome, retry
 from notify.config import Settings
 from notify.delivery import Leased, Recorded, Tried, lease_deliveries, record_attempts, release_deliveries
 from notify.errors import NotifyError
+from notify.limit import Limit
 from notify.postgres.pool import Pool
 from notify.retry import is_exhausted, judge
 from notify.supervise import backoff, describe
@@ -79,9 +80,7 @@ class Courier:
         self._pace = 0.0
         self._ahead = 1
         """How many for each place are taken at most: the first few are under way while the next are fetched."""
-        self._limits: dict[asyncio.Timeout, float] = {}
-        """Of what is under way, and when its time is over, the earliest first."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._limit = Limit(settings.send_seconds)
         self._outages = 0
         self._down = 0
         """Attempts in a row that found the channel down."""
@@ -193,35 +192,13 @@ class Courier:
         self._tried.append((task, Tried(leased, outcome, verdict, seconds)))
 
     async def _attempt(self, leased: Leased) -> Outcome:
-        limit = asyncio.timeout(None)
         try:
-            async with limit:
-                self._end_in_time(limit)
-                return sound(await self._channel.send(leased.as_message(self._installation)))
+            return sound(await self._limit.of(self._channel.send(leased.as_message(self._installation))))
         except TimeoutError:
             return retry("timeout", f"no answer within {self._settings.send_seconds:g} s")
         except Exception as error:
             log.exception("channel_failed", channel=self.name, delivery_id=leased.id)
             return retry("error", describe(error))
-        finally:
-            self._limits.pop(limit, None)
-
-    def _end_in_time(self, limit: asyncio.Timeout) -> None:
-        """End it after `send_seconds`, by one timer for all: one each would cost as much as signing."""
-        loop = asyncio.get_running_loop()
-        self._limits[limit] = ends = loop.time() + self._settings.send_seconds
-        if self._timer is None:
-            self._timer = loop.call_at(ends, self._end_late_ones)
-
-    def _end_late_ones(self) -> None:
-        self._timer = None
-        loop = asyncio.get_running_loop()
-        for limit, ends in list(self._limits.items()):
-            if ends > loop.time():
-                self._timer = loop.call_at(ends, self._end_late_ones)
-                return
-            del self._limits[limit]
-            limit.reschedule(ends)
 
     async def _settle(self) -> None:
         """Record what has been tried, and give back what was too late to try."""
