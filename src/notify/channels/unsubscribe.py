@@ -1,7 +1,7 @@
 """Links to unsubscribe: a token tells who no longer wants what by which channel, and only this service makes one.
 
-It never ends, as a mail may be read years later, and all that it opens is the stopping of mail. It is signed with the
-key of recipients' tokens; each names its audience, so that neither is ever taken for the other.
+It never ends, as a mail may be read years later, and all that it opens is the stopping of mail. It is signed with a key
+that the database has made for it, so that links outlive a change of the key of recipients' tokens.
 """
 
 from __future__ import annotations
