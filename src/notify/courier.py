@@ -8,11 +8,9 @@ for longer has no say any more. A provider may have been called for what was nev
 from __future__ import annotations
 
 import asyncio
-import math
-import re
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import psycopg
@@ -20,6 +18,7 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg_pool import PoolTimeout
 
+from notify.channels.outcomes import sound
 from notify.channels.protocol import Channel, Outcome, retry
 from notify.config import Settings
 from notify.delivery import Leased, Recorded, Tried, lease_deliveries, record_attempts, release_deliveries
@@ -27,34 +26,24 @@ from notify.errors import NotifyError
 from notify.limit import Limit
 from notify.postgres.pool import Pool
 from notify.retry import is_exhausted, judge
-from notify.supervise import backoff, describe
+from notify.supervise import backoff, describe, to_the_end
 
 log = structlog.stdlib.get_logger("notify.courier")
 
-# So many are taken at most for each that can be under way, as long as they are fast enough for half of the lease; the
-# next when half of them are left, so that nobody waits for the database.
+# So many are taken at most for each that can be under way, and no more than are sent in so many seconds: what becomes
+# urgent meanwhile is behind them. The next are taken when half of them are left, so that nobody waits for the database.
 _MOST_AHEAD = 16
+_AHEAD_SECONDS = 2.0
 _LEAST_SECONDS = 0.001
 # Between tries to record what somebody holds.
 _LOCKED_SECONDS = 0.25
-_MOST_WAIT = 86_400.0
-_NOT_OF_A_CODE = re.compile(r"[^a-z0-9-]+")
 # What is under way when the worker stops has so long to end; what then is not done is tried again by another.
 _LAST_SECONDS = 3.0
 _OUTAGE_CAP = 2.0
+# Leases that may be lost beyond all retries before it is not tried again: what was lost may never have been sent, and
+# what kills every worker is not to be tried for ever.
+_MOST_LOST = 3
 AWAY = (psycopg.Error, PoolTimeout, NotifyError)
-
-
-def sound(outcome: Outcome) -> Outcome:
-    """An outcome as it may be stored, whatever a channel returned."""
-    if not isinstance(cast(object, outcome), Outcome) or outcome.kind not in ("sent", "retry", "final"):
-        return retry("error", f"the channel returned {outcome!r}, and no outcome")
-    after = outcome.retry_after
-    code = _NOT_OF_A_CODE.sub("-", outcome.code.lower())[:64] if outcome.code else ""
-    after = None if after is None or math.isnan(after) else min(max(after, 0.0), _MOST_WAIT)
-    if (code, after) == (outcome.code, outcome.retry_after):
-        return outcome
-    return msgspec.structs.replace(outcome, code=code, retry_after=after)
 
 
 class _Task(msgspec.Struct, eq=False):
@@ -78,6 +67,8 @@ class Courier:
         self._tried: list[tuple[_Task, Tried]] = []
         self._late: list[Leased] = []
         self._pace = 0.0
+        self._leasing: asyncio.Task[bool] | None = None
+        self._stopping = False
         self._ahead = 1
         """How many for each place are taken at most: the first few are under way while the next are fetched."""
         self._limit = Limit(settings.send_seconds)
@@ -101,6 +92,8 @@ class Courier:
     async def run(self) -> None:
         """Send until cancelled, through outages of the database. Raises what the channel raises when it is opened."""
         self._woken.set()
+        # The run before may have ended over that.
+        self._down, self._stopping = 0, False
         async with self._channel, asyncio.TaskGroup() as group:
             senders = [group.create_task(self._send_all()) for _ in range(self._channel.concurrency)]
             try:
@@ -111,7 +104,7 @@ class Courier:
                     self.emptied_at = time.monotonic()
                     self.emptied()
             finally:
-                await self._stop(senders)
+                await to_the_end(self._stop(senders))
 
     async def _empty(self) -> None:
         """Lease, and record, until nothing is due and nothing under way."""
@@ -141,8 +134,12 @@ class Courier:
         return self._down >= self._settings.breaker_failures
 
     async def _lease(self) -> bool:
-        """Take some; whether there may be more. Where the database is away, later."""
-        count = self._room() - self._waiting.qsize()
+        """Take some; whether there may be more. A worker that stops meanwhile gives them back."""
+        self._leasing = asyncio.create_task(self._fetch(self._room() - self._waiting.qsize()))
+        return await asyncio.shield(self._leasing)
+
+    async def _fetch(self, count: int) -> bool:
+        """Where the database is away, later."""
         taken_at = time.monotonic()
         try:
             async with self._pool.connection() as connection:
@@ -155,14 +152,17 @@ class Courier:
             asyncio.get_running_loop().call_later(backoff(self._outages, 0.1, _OUTAGE_CAP), self.wake)
             return False
         self._outages = 0
+        if self._stopping:
+            self._late += leased
+            return False
         for one in leased:
             self._waiting.put_nowait(_Task(one, taken_at + self._settings.lease_seconds))
         self._ahead = min(_MOST_AHEAD, 2 * self._ahead) if len(leased) == count else 1
         return bool(leased)
 
     def _room(self) -> int:
-        """How many to take at once: as many as can be sent in half of a lease, going by how long the last ones took."""
-        fast = self._settings.lease_seconds / 2 / max(self._pace, _LEAST_SECONDS) if self._pace else 1
+        """How many to take at once, going by how long the last ones took."""
+        fast = _AHEAD_SECONDS / max(self._pace, _LEAST_SECONDS) if self._pace else 1
         return int(self._channel.concurrency * min(self._ahead, max(1, fast)))
 
     async def _send_all(self) -> None:
@@ -181,7 +181,7 @@ class Courier:
         if self._is_down or task.until - started < self._settings.send_seconds:
             self._late.append(leased)  # it would fail, or could end after the lease
             return
-        if is_exhausted(leased.retry, leased.tries - 1):
+        if is_exhausted(leased.retry, leased.tries - _MOST_LOST):
             outcome = Outcome(kind="final", code="lease-lost", detail="workers that took it never told what came of it")
         else:
             outcome = await self._attempt(leased)
@@ -201,14 +201,18 @@ class Courier:
             return retry("error", describe(error))
 
     async def _settle(self) -> None:
-        """Record what has been tried, and give back what was too late to try."""
-        late, self._late = self._late, []
-        if late:
+        """Record what has been tried, and give back what was too late to try. Whoever is stopped here does it again."""
+        if late := list(self._late):
             await self._release(late)
-        tried, self._tried = self._tried, []
-        if tried:
+            del self._late[: len(late)]
+        if tried := list(self._tried):
             was_down = self._is_down
-            await self._record(tried)
+            try:
+                await self._record(tried)
+            except Exception:
+                del self._tried[: len(tried)]  # what is wrong with them would be so the next time, too
+                raise
+            del self._tried[: len(tried)]
             if was_down:
                 self._down = 0  # from here on the database knows
 
@@ -244,9 +248,7 @@ class Courier:
 
     def _follow(self, tried: list[tuple[_Task, Tried]], recorded: Recorded) -> None:
         if recorded.stopped:
-            # Paused, or at rest: what was taken ahead waits with the others.
-            while not self._waiting.empty():
-                self._late.append(self._waiting.get_nowait().leased)
+            self._put_back()  # paused, or at rest: what was taken ahead waits with the others
         now, locked = time.monotonic(), set(recorded.locked)
         again = [(task, one) for task, one in tried if one.leased.id in locked and now < task.until]
         if again:
@@ -269,11 +271,13 @@ class Courier:
 
     async def _stop(self, senders: list[asyncio.Task[None]]) -> None:
         """Give back what is not begun, let the rest end for a while, and record it."""
-        while not self._waiting.empty():
-            self._late.append(self._waiting.get_nowait().leased)
         ends = time.monotonic() + _LAST_SECONDS
+        self._stopping = True
+        self._put_back()
         try:
             async with asyncio.timeout(_LAST_SECONDS):
+                if self._leasing is not None:
+                    await asyncio.wait({self._leasing})
                 while self._under_way:
                     self._progress.clear()
                     await self._progress.wait()
@@ -286,3 +290,7 @@ class Courier:
                 await self._settle()
         except TimeoutError:
             log.warning("attempts_lost", channel=self.name)
+
+    def _put_back(self) -> None:
+        while not self._waiting.empty():
+            self._late.append(self._waiting.get_nowait().leased)

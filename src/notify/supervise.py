@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
 
 import structlog
 
@@ -92,6 +94,16 @@ async def _run_once(name: str, run: Callable[[], Awaitable[None]]) -> Exception 
         raise error
     _log.debug("task failed", task=name, exc_info=error)
     return error
+
+
+async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do what has to be done before a task ends, however often that is cancelled meanwhile (see `end`). The work has
+    to have a bound of its own. Raises what it raises."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({task})
+    task.result()
 
 
 async def end(task: asyncio.Future[None]) -> None:
