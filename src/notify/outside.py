@@ -42,7 +42,6 @@ class Outside:
         self.failures = 0
         """Looks in a row that found no database."""
         self._timer: asyncio.TimerHandle | None = None
-        self._looks_at = 0.0
 
     def wake(self) -> None:
         """Look now: deliveries were added, or may be due."""
@@ -53,14 +52,17 @@ class Outside:
         if seconds > _FAR_SECONDS:
             return
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        at = now + max(0.0, seconds)
-        if now <= self._looks_at <= at:
-            return
+        at = loop.time() + max(0.0, seconds)
         if self._timer is not None:
+            if self._timer.when() <= at:
+                return
             self._timer.cancel()
-        self._looks_at = at
-        self._timer = loop.call_at(at, self._soon.set)
+        self._timer = loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        # A loop may ring a little early. Whoever then finds that something is due in a moment needs another timer.
+        self._timer = None
+        self._soon.set()
 
     async def run(self, pool: Pool) -> None:
         """Serve the channels until cancelled. Raises what the database raises before they are known there."""
