@@ -15,6 +15,7 @@ from jinja2.visitor import NodeTransformer
 
 from notify.templates.faults import Excess, Fault
 from notify.templates.filters import FILTERS, OUTPUT, PRINTED, ROUNDS, TESTS, WEIGHED
+from notify.templates.meter import weight_of_text
 
 MOST_NODES = 5_000
 """Of one part. Text without anything to evaluate is one node, however long."""
@@ -99,6 +100,8 @@ def priced(tree: nodes.Template, environment: Environment) -> nodes.Template:
 def _refusal(node: nodes.Node) -> str | None:
     """What is wrong with a node itself; None: nothing."""
     match node:
+        case nodes.Filter() | nodes.Test() | nodes.Call() if node.dyn_args is not None or node.dyn_kwargs is not None:
+            return "`*` and `**` are not allowed before an argument"
         case nodes.Filter():
             return _unknown("filter", node.name, FILTERS) or _mapped(node)
         case nodes.Test():
@@ -149,7 +152,7 @@ class _Meters(NodeTransformer):
     would take it for HTML as it is, also where it is a variable."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802  # Jinja calls it so
-        steps = _count([node.target, *node.body, *([node.test] if node.test is not None else [])])
+        steps = _steps([node.target, *node.body, *([node.test] if node.test is not None else [])])
         self.generic_visit(node)
         node.iter = _around(node.iter, ROUNDS, steps)
         return node
@@ -189,9 +192,11 @@ def _around(node: Any, name: str, *values: int) -> nodes.Filter:
     return nodes.Filter(node, name, args, [], None, None, lineno=node.lineno)
 
 
-def _count(trees: Iterable[nodes.Node]) -> int:
-    count, pending = 0, list(trees)
+def _steps(trees: Iterable[nodes.Node]) -> int:
+    """What a round costs: a step for each node, and for text that stands there what any text of its length costs."""
+    steps, pending = 0, list(trees)
     while pending:
-        count += 1
-        pending += pending.pop().iter_child_nodes()
-    return count
+        node = pending.pop()
+        steps += weight_of_text(len(node.data)) if isinstance(node, nodes.TemplateData) else 1
+        pending += node.iter_child_nodes()
+    return steps

@@ -1,9 +1,10 @@
 """What a rendering may cost: its work is counted in steps, and ends at the limit.
 
 Who writes templates and who sends variables may both be mistaken or hostile, and a thread cannot be killed. So nothing
-is done whose cost was not counted before: a loop pays for each round, with as many steps as its body has nodes;
-whatever looks at a value pays for all that is in it, as often as it is in it. (Lists that are built of lists
-can be exponentially larger than the memory they need.) A step takes two microseconds at most, mostly a tenth of that.
+is done whose cost was not counted before: a loop pays for each round, with as many steps as its body has nodes, and
+for the text that stands there; whatever looks at a value pays for all that is in it, as often as it is in it. (Lists
+that are built of lists can be exponentially larger than the memory they need.) A step takes two microseconds at most,
+mostly a tenth of that.
 """
 
 from __future__ import annotations
@@ -64,6 +65,11 @@ def charge(value: object, times: int = 1) -> None:
             pending += item
 
 
+def weight_of_text(characters: int) -> int:
+    """The steps of a text of this length."""
+    return 1 + characters // _CHARS_A_STEP
+
+
 def fit(characters: int) -> None:
     """Pay for making a text of this length. Raises Excess where it would be too long."""
     if characters > MOST_TEXT:
@@ -74,7 +80,7 @@ def fit(characters: int) -> None:
 def _weight(value: object) -> int:
     """The steps of a value without what is in it."""
     if isinstance(value, str):
-        return 1 + len(value) // _CHARS_A_STEP
+        return weight_of_text(len(value))
     if isinstance(value, dict | list | tuple):
         return 1 + len(value)
     if isinstance(value, int):

@@ -8,6 +8,7 @@ what it tells of the round can be read.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -20,9 +21,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from notify.templates.faults import Absent, Fault
-from notify.templates.filters import FILTERS, INNER, TESTS
+from notify.templates.filters import FILTERS, INNER, TESTS, output
 from notify.templates.language import examine, priced
-from notify.templates.values import compute, kind_of, printed
+from notify.templates.meter import fit
+from notify.templates.values import compute, kind_of
 
 _OF_LOOPS = frozenset(
     {"cycle", "depth", "depth0", "first", "index", "index0", "last", "length", "nextitem", "previtem"}
@@ -67,6 +69,12 @@ class _Unknown(StrictUndefined):
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
+    @staticmethod
+    def concat(pieces: Sequence[str]) -> str:  # type: ignore[override]  # Jinja has a method of a text here
+        """What a `set` or `filter` block makes, which is a text on the way like those of filters."""
+        fit(sum(map(len, pieces)))
+        return "".join(pieces)
+
     def __init__(self, *, html: bool) -> None:
         super().__init__(autoescape=html, undefined=_Unknown, finalize=_finalize, optimized=False, cache_size=0)
         self.globals.clear()
@@ -103,7 +111,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 @pass_context
 def _finalize(context: Context, value: Any) -> str:
     """What is printed. That it takes a context keeps Jinja from evaluating constants while it compiles."""
-    return printed(value)
+    return output(context.eval_ctx, value)
 
 
 _TEXT, _HTML = _Environment(html=False), _Environment(html=True)

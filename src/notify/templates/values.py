@@ -12,7 +12,8 @@ from jinja2.runtime import LoopContext
 from notify.templates.faults import Excess, Fault
 from notify.templates.meter import charge, fit, spend
 
-_MOST_BITS = 4_096
+MOST_BITS = 4_096
+"""Of an integer that is printed or counted with."""
 _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -53,8 +54,14 @@ def printed(value: object) -> str:
     if not isinstance(value, str | int | float):
         kind = kind_of(value)
         raise Fault(f"{kind} cannot be printed{_ADVICE.get(kind, '')}")
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        raise Excess(f"an integer of more than {MOST_BITS} bits cannot be printed")
     charge(value)
-    return value if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return value
+    text = str(value)
+    fit(len(text))
+    return text
 
 
 def number(value: object) -> int | float:
@@ -63,8 +70,8 @@ def number(value: object) -> int | float:
         str(value)
     if not isinstance(value, int | float):
         raise Fault(f"{kind_of(value)} is used as a number; `int` or `float` makes one of a text")
-    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        raise Excess(f"counts with an integer of more than {_MOST_BITS} bits")
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        raise Excess(f"counts with an integer of more than {MOST_BITS} bits")
     return value
 
 
