@@ -254,6 +254,7 @@ UNPAID: dict[str, tuple[str, str, str]] = {
         "html", "{% filter length %}{% for a in y %}" + "A" * 100 + "{% endfor %}{% endfilter %}", "262144 characters"),
     "text that a block escapes": (
         "html", "{% set x %}{% for a in y %}{{ '\"\"\"\"\"\"\"\"' }}{% endfor %}{% endset %}x", "262144 characters"),
+    "a list of characters": ("message", "{% set a = [" + "(long * 8)|list, " * 4 + "] %}x", "500000 steps"),
     "many characters to trim": ("message", "{% set x = long|trim(long) %}x", "64 characters to take away"),
     "a long number printed": ("message", "{% set x = n ~ '' %}x", "integer of more than 4096 bits cannot be printed"),
     "a long number filled in": ("message", "{% set x = '%d'|format(n) %}x", "integer of more than 4096 bits"),

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from jinja2 import Undefined
+
 from notify.templates.faults import Excess
 
 MOST_STEPS = 500_000
@@ -49,15 +51,16 @@ def spend(steps: int) -> None:
         raise Excess(f"takes more than {MOST_STEPS} steps with these variables")
 
 
-def charge(value: object, times: int = 1) -> None:
-    """Pay for looking at all of a value, so many times."""
+def charge(value: object, times: int = 1, *, absent: bool = False) -> None:
+    """Pay for looking at all of a value, so many times. Raises Absent where something in it is missing, unless it may
+    be `absent`."""
     if not isinstance(value, dict | list | tuple):
-        spend(times * _weight(value))
+        spend(times * _weight(value, absent))
         return
     pending: list[object] = [value]
     while pending:
         item = pending.pop()
-        spend(times * _weight(item))
+        spend(times * _weight(item, absent))
         if isinstance(item, dict):
             pending += item.keys()
             pending += item.values()
@@ -77,7 +80,7 @@ def fit(characters: int) -> None:
     spend(characters // _CHARS_A_STEP)
 
 
-def _weight(value: object) -> int:
+def _weight(value: object, absent: bool) -> int:
     """The steps of a value without what is in it."""
     if isinstance(value, str):
         return weight_of_text(len(value))
@@ -85,4 +88,6 @@ def _weight(value: object) -> int:
         return 1 + len(value)
     if isinstance(value, int):
         return 1 + value.bit_length() // 1_024
+    if isinstance(value, Undefined) and not absent:
+        str(value)  # raises, but for an `if` without `else`
     return 1

@@ -20,8 +20,9 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from notify.templates.faults import Absent, Fault
-from notify.templates.filters import FILTERS, INNER, TESTS, output
+from notify.templates.faults import Absent, Fault, shown
+from notify.templates.filters import FILTERS, TESTS
+from notify.templates.inner import INNER, output
 from notify.templates.language import examine, priced
 from notify.templates.meter import fit
 from notify.templates.values import compute, kind_of
@@ -35,7 +36,7 @@ _ODD = (TemplateError, SyntaxError, ValueError, AssertionError, OverflowError, R
 # Bytes, roughly: what is kept compiled.
 _MOST_KEPT = 32_000_000
 _BYTES_A_NODE = 500
-_MOST_NAME = 100
+_MOST_TOLD = 200
 
 
 class Compiled(msgspec.Struct, frozen=True):
@@ -52,10 +53,10 @@ class _Unknown(StrictUndefined):
     __slots__ = ()
 
     def __init__(self, hint: str | None = None, obj: Any = missing, name: Any = None, exc: Any = None) -> None:
-        variable = name if obj is missing and hint is None else None
         # What is in a value that is no name may be too much to be told.
-        shown = name[:_MOST_NAME] if isinstance(name, str) else name if isinstance(name, int) else kind_of(name)
-        super().__init__(hint, obj, shown, partial(Absent, variable=variable))  # type: ignore[arg-type]  # raised alike
+        told = shown(name) if isinstance(name, str) else name if isinstance(name, int) else kind_of(name)
+        variable = told if obj is missing and hint is None else None
+        super().__init__(hint, obj, told, partial(Absent, variable=variable))  # type: ignore[arg-type]  # raised alike
 
     @property
     def _undefined_message(self) -> str:
@@ -138,10 +139,15 @@ def _compile(source: str, environment: _Environment) -> Compiled:
 
 def _told(error: Exception) -> str:
     if isinstance(error, TemplateSyntaxError):
-        return f"{error.message} (line {error.lineno})"
-    if isinstance(error, RecursionError | MemoryError):
+        return f"{str(error.message)[:_MOST_TOLD]} (line {error.lineno})"
+    if isinstance(error, UnicodeError):
+        return "must not contain lone surrogates"
+    if isinstance(error, ValueError):
+        return "has a number of too many digits"
+    # Python knows how deep loops and branches can be in one another.
+    if isinstance(error, RecursionError | MemoryError | SyntaxError):
         return "is nested too deeply"
-    return f"cannot be compiled: {error}"
+    return "cannot be compiled: something stands in it where it cannot stand"
 
 
 class _Kept:

@@ -41,6 +41,8 @@ def kind_of(value: object) -> str:
         return "a text"
     if isinstance(value, int | float):
         return "a number"
+    if isinstance(value, Undefined):
+        return "nothing"
     return "`loop`" if isinstance(value, LoopContext) else "this"
 
 
@@ -88,6 +90,16 @@ def compute(symbol: str, left: object, right: object) -> Any:
         fit(len(left) * max(right, 0))
         return left * right
     if isinstance(left, int | float) and isinstance(right, int | float):
-        return _OPERATORS[symbol](number(left), number(right))
+        return _counted(symbol, number(left), number(right))
     hint = "; `~` joins texts and numbers, and `format` fills them in" if isinstance(left, str) else ""
     raise Fault(f"{kind_of(left)} {symbol} {kind_of(right)} is not possible{hint}")
+
+
+def _counted(symbol: str, left: int | float, right: int | float) -> int | float:
+    try:
+        result: int | float = _OPERATORS[symbol](left, right)
+    except ZeroDivisionError as error:
+        raise Fault(f"{symbol} is a division by zero") from error
+    except OverflowError as error:
+        raise Excess(f"{symbol} makes a number that is out of range") from error
+    return result

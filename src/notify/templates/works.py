@@ -12,9 +12,9 @@ from jinja2.filters import do_indent, do_round, make_attrgetter
 from jinja2.nodes import EvalContext
 from markupsafe import Markup, escape
 
-from notify.templates.faults import Excess, Fault
+from notify.templates.faults import Excess, Fault, shown
 from notify.templates.meter import charge, fit
-from notify.templates.values import compute, number, printed
+from notify.templates.values import compute, kind_of, number, printed
 
 _MOST_WIDTH = 200
 _MOST_DIGITS = 15
@@ -49,6 +49,8 @@ def center(value: str, width: int = 80) -> str:
 
 def indent(value: str, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
     """Each line but the first after so many spaces, or after a text."""
+    if isinstance(value, Markup) and isinstance(width, str):
+        width = escape(width)  # it would be taken for HTML as it is
     each = _bounded("indent", len(width) if isinstance(width, str) else width)
     fit(len(value) + each * (len(value.splitlines()) + 1))
     return do_indent(value, width, first, blank)
@@ -92,8 +94,10 @@ def _piece(spec: re.Match[str], args: list[object], kwargs: Mapping[str, object]
     if name is None and not args:
         raise Fault("`format` has fewer values than places for them")
     if name is not None and name not in kwargs:
-        raise Fault(f"`format` is not given a value for {name}")
+        raise Fault(f"`format` is not given a value for {shown(name)}")
     value = args.pop() if name is None else kwargs[name]
+    if not form.endswith("s") and not isinstance(value, int | float):
+        raise Fault(f"`format` fills %{form} in with a number, not with {kind_of(value)}")
     piece = f"%{form}" % (number(value) if isinstance(value, int | float) else printed(value),)
     charge(piece)
     return piece
