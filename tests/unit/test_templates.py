@@ -343,6 +343,39 @@ def test_nobody_is_told_of_what_is_inside(source: str) -> None:
     assert not [word for word in LEAKS if word in message]
 
 
+LONG = "n" * 5_000
+LONG_NAMES = [
+    f"{{{{ x|{LONG} }}}}",
+    f"{{{{ x is {LONG} }}}}",
+    f"{{% {LONG} %}}",
+    f"{{{{ 1 {LONG} }}}}",
+    f"{{{{ {LONG} }}}}",
+    f"{{{{ x.{LONG} }}}}",
+    f"{{{{ x|map('{LONG}') }}}}",
+    f"{{{{ x|map(x ~ '{LONG}') }}}}",
+    f"{{{{ x|upper({LONG}=1) }}}}",
+    f"{{{{ x|upper({LONG}=1, {LONG}=1) }}}}",
+    f"{{{{ '%({LONG})s'|format(1) }}}}",
+]
+
+
+@pytest.mark.parametrize("source", LONG_NAMES, ids=lambda given: given[:20])
+def test_what_is_long_is_not_told_back(source: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        render(one_locale(Texts("T", source)), {"x": "x"})
+    assert "n" * 50 in str(caught.value)
+    assert len(str(caught.value)) < 200
+    assert len(caught.value.field or "") < 100
+
+
+def test_json_cannot_get_out_of_an_attribute() -> None:
+    texts = Texts("T", "{{ v|tojson }}", '<a title="{{ v|tojson }}"><script>{{ v|tojson|safe }}</script>')
+    made = render(one_locale(texts), {"v": 'x onclick=alert(1) "<'}).default
+    assert made.message == '"x onclick=alert(1) \\"\\u003c"'
+    quoted = "&#34;x onclick=alert(1) \\&#34;\\u003c&#34;"
+    assert made.html == f'<a title="{quoted}"><script>{made.message}</script>'
+
+
 def test_names_that_are_assigned_are_bounded() -> None:
     source = "".join(f"{{% set a{number} = 1 %}}" for number in range(100))
     assert rendered(f"{source}{{% set a1 = 2 %}}{{{{ a1 }}}}") == "2"

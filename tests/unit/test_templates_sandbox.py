@@ -256,6 +256,12 @@ UNPAID: dict[str, tuple[str, str, str]] = {
         "html", "{% set x %}{% for a in y %}{{ '\"\"\"\"\"\"\"\"' }}{% endfor %}{% endset %}x", "262144 characters"),
     "a list of characters": ("message", "{% set a = [" + "(long * 8)|list, " * 4 + "] %}x", "500000 steps"),
     "many characters to trim": ("message", "{% set x = long|trim(long) %}x", "64 characters to take away"),
+    "a long number by int": ("message", "{% set x = ('f' * 2000)|int(0, 16) %}x", "integer of more than 4096 bits"),
+    "a long number with a sign": ("message", "{% set x = -n %}x", "integer of more than 4096 bits"),
+    "a number out of range by float": ("message", "{{ '1e999'|float }}", "number that is out of range"),
+    "a number out of range by int": ("message", "{{ 'nan'|float|int }}", "number that is out of range"),
+    "a product out of range": ("message", "{{ 1e300 * 1e300 }}", "makes a number that is out of range"),
+    "a sum out of range": ("message", "{{ [1e308, 1e308]|sum }}", "makes a number that is out of range"),
     "a long number printed": ("message", "{% set x = n ~ '' %}x", "integer of more than 4096 bits cannot be printed"),
     "a long number filled in": ("message", "{% set x = '%d'|format(n) %}x", "integer of more than 4096 bits"),
 }  # fmt: skip

@@ -21,7 +21,7 @@ from jinja2.tests import TESTS as JINJA_TESTS
 from notify.templates import works
 from notify.templates.faults import Fault, shown
 from notify.templates.meter import charge, fit, spend
-from notify.templates.values import kind_of, printed
+from notify.templates.values import kind_of, number, printed
 
 Work = Callable[..., Any]
 
@@ -89,6 +89,8 @@ def _made(result: Any) -> Any:
         spend(len(result))
     elif isinstance(result, str):
         fit(len(result))
+    elif isinstance(result, int | float):
+        number(result)  # no longer than one may count with
     return result
 
 

@@ -25,7 +25,7 @@ from notify.templates.filters import FILTERS, TESTS
 from notify.templates.inner import INNER, output
 from notify.templates.language import examine, priced
 from notify.templates.meter import fit
-from notify.templates.values import compute, kind_of
+from notify.templates.values import compute, kind_of, signed
 
 _OF_LOOPS = frozenset(
     {"cycle", "depth", "depth0", "first", "index", "index0", "last", "length", "nextitem", "previtem"}
@@ -69,6 +69,7 @@ class _Unknown(StrictUndefined):
 
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
+    intercepted_unops = frozenset({"+", "-"})
 
     @staticmethod
     def concat(pieces: Sequence[str]) -> str:  # type: ignore[override]  # Jinja has a method of a text here
@@ -101,6 +102,10 @@ class _Environment(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """`left operator right`."""
         return compute(operator, left, right)
+
+    def call_unop(self, context: Context, operator: str, arg: Any) -> Any:
+        """`operator arg`."""
+        return signed(operator, arg)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         """`obj(…)`, of `loop.cycle` alone. Named as Jinja names them, since templates may name arguments."""
@@ -139,7 +144,8 @@ def _compile(source: str, environment: _Environment) -> Compiled:
 
 def _told(error: Exception) -> str:
     if isinstance(error, TemplateSyntaxError):
-        return f"{str(error.message)[:_MOST_TOLD]} (line {error.lineno})"
+        words = " ".join(map(shown, str(error.message).split(" ")))
+        return f"{words[:_MOST_TOLD]} (line {error.lineno})"
     if isinstance(error, UnicodeError):
         return "must not contain lone surrogates"
     if isinstance(error, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -74,7 +75,15 @@ def number(value: object) -> int | float:
         raise Fault(f"{kind_of(value)} is used as a number; `int` or `float` makes one of a text")
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
         raise Excess(f"counts with an integer of more than {MOST_BITS} bits")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Excess("counts with a number that is out of range")
     return value
+
+
+def signed(symbol: str, value: object) -> int | float:
+    """A number with a sign before it."""
+    spend(1)
+    return -number(value) if symbol == "-" else +number(value)
 
 
 def compute(symbol: str, left: object, right: object) -> Any:
@@ -102,4 +111,6 @@ def _counted(symbol: str, left: int | float, right: int | float) -> int | float:
         raise Fault(f"{symbol} is a division by zero") from error
     except OverflowError as error:
         raise Excess(f"{symbol} makes a number that is out of range") from error
+    if isinstance(result, float) and not math.isfinite(result):
+        raise Excess(f"{symbol} makes a number that is out of range")
     return result
