@@ -58,6 +58,10 @@ PRINTED: list[tuple[str, dict[str, Any], str]] = [
     ("{{ data|tojson }}", {"data": {"a": [1, "<b>"]}}, '{"a": [1, "\\u003cb\\u003e"]}'),
     ("{{ '12'|int + 1 }} {{ 'x'|int }} {{ '1.5'|float }} {{ 2048|filesizeformat }} {{ 3|string ~ '3' }}",
      {}, "13 0 1.5 2.0 kB 33"),
+    ("{{ [x]|map(attribute='b')|map('default', '-')|join }}{{ [x]|selectattr('b', 'defined')|list|length }}",
+     {"x": {"a": 1}}, "-0"),
+    ("{{ 1 < 2 < 3 }}{{ 1 < 2 > 3 }}{{ 'a' in 'abc' }}{{ 'a' == 1 }}{{ 1 != 2 >= 2 }}", {}, "TrueFalseTrueFalseTrue"),
+    ("{{ text[1:] }}{{ text[:-1] }}{{ [1, 2, 3][::2]|join }}{{ ('a' if false)|upper }}", {"text": "abc"}, "bcab13"),
     ("{{ {'a': name}['a'] }}{{ [name, 2][0] }}{{ (1, 2)|length }}", {"name": "x"}, "xx2"),
 ]  # fmt: skip
 
@@ -97,6 +101,7 @@ IN_BLOCKS = [
     "{% for y in [x] %}{{ loop.cycle(y, y) }}{% endfor %}",
     "{{ ('a'|safe) ~ x }}{{ x ~ ('a'|safe) }}{{ ('a'|safe) + x }}{{ x + ('a'|safe) }}{{ [x, 'a'|safe]|join(x) }}",
     "{{ ('aXb'|safe)|replace('X', x) }}{{ x|replace('<', '<'|safe) }}{{ ('%s'|safe)|format(x) }}",
+    "{{ ('a\nb'|safe)|indent(x) }}{{ ('a'|safe)|indent(x, true) }}{{ 'a\n\nb'|indent(x, true, true) }}",
     "{{ x|upper|title|trim|truncate(3)|center(9)|indent }}{{ [x]|first }}{{ [x]|join }}{{ (x|e)[::-1] }}",
 ]
 
@@ -147,6 +152,23 @@ MISSING: list[tuple[str, str, str]] = [
     ("{{ -name }}", "variables.name", "`name` is missing"),
     ("{{ loop.index }}", "variables.loop", "`loop` is missing"),
     ("{{ []|first }}", "variables", "empty"),
+    ("{{ name|tojson }}", "variables.name", "`name` is missing"),
+    ("{{ name|abs }}", "variables.name", "`name` is missing"),
+    ("{{ list|sort(name)|join }}", "variables.name", "`name` is missing"),
+    ("{{ text|center(name) }}", "variables.name", "`name` is missing"),
+    ("{{ text[name:] }}", "variables.name", "`name` is missing"),
+    ("{% for k, v in name|items %}x{% endfor %}y", "variables.name", "`name` is missing"),
+    ("{{ 'x' if name is none else 'y' }}", "variables.name", "`name` is missing"),
+    ("{{ 'x' if name is string else 'y' }}", "variables.name", "`name` is missing"),
+    ("{{ 'x' if name is mapping else 'y' }}", "variables.name", "`name` is missing"),
+    ("{{ 'x' if 1 is sameas name else 'y' }}", "variables.name", "`name` is missing"),
+    ("{{ [name]|length }}", "variables.name", "`name` is missing"),
+    ("{{ [name]|select('string')|length }}", "variables.name", "`name` is missing"),
+    ("{% for x in [name] %}y{% endfor %}", "variables.name", "`name` is missing"),
+    ("{% set x = name %}y", "variables.name", "`name` is missing"),
+    ("{% with x = name %}y{% endwith %}", "variables.name", "`name` is missing"),
+    ("{{ [order]|map(attribute='zz')|length }}", "variables", "no `zz` in an object"),
+    ("{{ [order]|groupby('zz')|length }}", "variables", "no `zz` in an object"),
     ("{% for x in list %}{{ loop.previtem }}{% endfor %}", "variables", "no previous item"),
 ]
 
@@ -166,6 +188,26 @@ WRONG: list[tuple[str, str]] = [
     ("{{ [list]|join }}", "a list cannot be printed"),
     ("{% for x in list %}{{ loop }}{% endfor %}", "`loop` cannot be printed"),
     ("{{ self }}", "cannot be printed"),
+    ("{{ self|list }}", "no `self`"),
+    ("{{ name|tojson(indent=2) }}", "`tojson` takes no argument named `indent`"),
+    ("{{ name|upper(1) }}", "`upper` of a text with a number is not supported"),
+    ("{{ name|replace('a') }}", "`replace` of a text with a text is not supported"),
+    ("{{ name|dictsort }}", "`dictsort` of a text is not supported; it is for objects"),
+    ("{{ name|items|join }}", "`items` of a text is not supported; it is for objects"),
+    ("{{ name|truncate(1) }}", "`truncate` of a text with a number is not supported; it takes a length"),
+    ("{{ name is lt 3 }}", "`lt` of a text with a number is not supported; what is compared must be all numbers"),
+    ("{% for x in list %}{{ loop|tojson }}{% endfor %}", "`tojson` of `loop` is not supported"),
+    ("{{ {'a': 1}[1:2] }}", "an object cannot be cut"),
+    ("{{ 'abc'[name:] }}", "cut by whole numbers"),
+    ("{{ name[::0] }}", "in steps other than 0"),
+    ("{{ name < 3 }}", "a text cannot be compared with a number"),
+    ("{{ 1 < 2 < name }}", "a number cannot be compared with a text"),
+    ("{{ 3 in name }}", "a text cannot be searched for a number"),
+    ("{{ name not in 3 }}", "a number cannot be searched for a text"),
+    ("{% set a, b = list|first %}x", "a number cannot be unpacked into 2 names"),
+    ("{% for a, b, c in [list] %}x{% endfor %}", "a list of 2 cannot be unpacked into 3 names"),
+    ("{% for a, (b, c) in [list] %}x{% endfor %}", "values that do not fit"),
+    ("{{ ('x' if false) + 1 }}", "nothing + a number is not possible"),
     ("{{ 1 + 'a' }}", "a number + a text is not possible"),
     ("{{ 'a' - 1 }}", "a text - a number is not possible"),
     ("{{ list + list }}", "a list + a list is not possible"),
@@ -215,7 +257,12 @@ BAD: list[tuple[str, str]] = [
     ("{{ x|rejectattr('a', 'callable') }}", "no test named `callable`"),
     ("{{ 1e999 }}", "out of range"),
     ("{{ {[1]: 2} }}", "constants"),
-    ("{{ 9" + "9" * 5_000 + " }}", "digits"),
+    ("{{ 9" + "9" * 5_000 + " }}", "a number of too many digits"),
+    ("{% for a in x %}" * 25 + "{% endfor %}" * 25, "is nested too deeply"),
+    ("{{ x|default(a=1, a=2) }}", "the argument `a` is given twice"),
+    ("{{ x[1:2, 3] }}", "cut once only"),
+    ("{% for a in x %}{{ loop.cycle() }}{% endfor %}", "`loop.cycle` takes what it goes through"),
+    ("{{ '\ud800' }}", "lone surrogates"),
 ]
 
 
@@ -284,6 +331,56 @@ GOOD = Texts("T", "M")
 def message(source: str, locales: int = 1) -> Template:
     """A template with this message in so many locales, en-00, en-01, …"""
     return Template(default_locale="en-00", locales={f"en-{n:02}": Texts("T", source) for n in range(locales)})
+
+
+LEAKS = ["_tojson", "do_", "positional", "NoneType", "instances", "_Unknown", "Reference", "object of type", "unpack ("]
+
+
+@pytest.mark.parametrize("source", [source for source, _ in WRONG])
+def test_nobody_is_told_of_what_is_inside(source: str) -> None:
+    variables = {"null": None, "list": [1, 2], "name": "attr", "loop": {"cycle": "x"}}
+    message = refused(source, "locales.en.message", **variables)
+    assert not [word for word in LEAKS if word in message]
+
+
+LONG = "n" * 5_000
+LONG_NAMES = [
+    f"{{{{ x|{LONG} }}}}",
+    f"{{{{ x is {LONG} }}}}",
+    f"{{% {LONG} %}}",
+    f"{{{{ 1 {LONG} }}}}",
+    f"{{{{ {LONG} }}}}",
+    f"{{{{ x.{LONG} }}}}",
+    f"{{{{ x|map('{LONG}') }}}}",
+    f"{{{{ x|map(x ~ '{LONG}') }}}}",
+    f"{{{{ x|upper({LONG}=1) }}}}",
+    f"{{{{ x|upper({LONG}=1, {LONG}=1) }}}}",
+    f"{{{{ '%({LONG})s'|format(1) }}}}",
+]
+
+
+@pytest.mark.parametrize("source", LONG_NAMES, ids=lambda given: given[:20])
+def test_what_is_long_is_not_told_back(source: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        render(one_locale(Texts("T", source)), {"x": "x"})
+    assert "n" * 50 in str(caught.value)
+    assert len(str(caught.value)) < 200
+    assert len(caught.value.field or "") < 100
+
+
+def test_json_cannot_get_out_of_an_attribute() -> None:
+    texts = Texts("T", "{{ v|tojson }}", '<a title="{{ v|tojson }}"><script>{{ v|tojson|safe }}</script>')
+    made = render(one_locale(texts), {"v": 'x onclick=alert(1) "<'}).default
+    assert made.message == '"x onclick=alert(1) \\"\\u003c"'
+    quoted = "&#34;x onclick=alert(1) \\&#34;\\u003c&#34;"
+    assert made.html == f'<a title="{quoted}"><script>{made.message}</script>'
+
+
+def test_names_that_are_assigned_are_bounded() -> None:
+    source = "".join(f"{{% set a{number} = 1 %}}" for number in range(100))
+    assert rendered(f"{source}{{% set a1 = 2 %}}{{{{ a1 }}}}") == "2"
+    with pytest.raises(LimitExceeded, match="assigns values to more than 100 names"):
+        check(one_locale(Texts("T", f"{source}{{% for b in [] %}}{{% endfor %}}x")))
 
 
 SHAPES: list[tuple[Template, str, str]] = [

@@ -36,6 +36,10 @@ FORBIDDEN: list[tuple[str, str]] = [
     ("{{ x|map('weighed value') }}", "no filter named `weighed value`"),
     ("{{ x is callable }}", "no test named `callable`"),
     ("{{ 2 ** 3 }}", "`**`"),
+    ("{% for a in x %}{{ loop.cycle(*x) }}{% endfor %}", "`*` and `**` are not allowed before an argument"),
+    ("{{ '%s'|format(*x) }}", "`*` and `**` are not allowed before an argument"),
+    ("{{ x|default(**x) }}", "`*` and `**` are not allowed before an argument"),
+    ("{{ x is eq(*x) }}", "`*` and `**` are not allowed before an argument"),
     ("{% include 'x' %}", "`include`"),
     ("{% import 'x' as y %}", "`import`"),
     ("{% from 'x' import y %}", "`import`"),
@@ -238,6 +242,51 @@ def test_bombs_take_no_memory(source: str) -> None:
     finally:
         tracemalloc.stop()
     assert peak < _MOST_BYTES
+
+
+# Where more is made than it seems: each was rendered once, and cost much more than it paid. Here they are small.
+UNPAID: dict[str, tuple[str, str, str]] = {
+    "text that stands in a loop": (
+        "message", "{% set x %}{% for a in y %}" + "A" * 2_000 + "{% endfor %}{% endset %}x", "500000 steps"),
+    "text that a block joins": (
+        "message", "{% set x %}{% for a in y %}" + "A" * 100 + "{% endfor %}{% endset %}x", "262144 characters"),
+    "text that a filter's block joins": (
+        "html", "{% filter length %}{% for a in y %}" + "A" * 100 + "{% endfor %}{% endfilter %}", "262144 characters"),
+    "text that a block escapes": (
+        "html", "{% set x %}{% for a in y %}{{ '\"\"\"\"\"\"\"\"' }}{% endfor %}{% endset %}x", "262144 characters"),
+    "a list of characters": ("message", "{% set a = [" + "(long * 8)|list, " * 4 + "] %}x", "500000 steps"),
+    "many characters to trim": ("message", "{% set x = long|trim(long) %}x", "64 characters to take away"),
+    "a long number by int": ("message", "{% set x = ('f' * 2000)|int(0, 16) %}x", "integer of more than 4096 bits"),
+    "a long number with a sign": ("message", "{% set x = -n %}x", "integer of more than 4096 bits"),
+    "a number out of range by float": ("message", "{{ '1e999'|float }}", "number that is out of range"),
+    "a number out of range by int": ("message", "{{ 'nan'|float|int }}", "number that is out of range"),
+    "a product out of range": ("message", "{{ 1e300 * 1e300 }}", "makes a number that is out of range"),
+    "a sum out of range": ("message", "{{ [1e308, 1e308]|sum }}", "makes a number that is out of range"),
+    "a long number printed": ("message", "{% set x = n ~ '' %}x", "integer of more than 4096 bits cannot be printed"),
+    "a long number filled in": ("message", "{% set x = '%d'|format(n) %}x", "integer of more than 4096 bits"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("part", "source", "reason"), UNPAID.values(), ids=UNPAID)
+def test_what_is_made_on_the_way_is_paid_for(part: str, source: str, reason: str) -> None:
+    texts = Texts(**({"title": "T", "message": "M"} | {part: source}))
+    with pytest.raises(LimitExceeded, match=reason):
+        render(one_locale(texts), VARIABLES | {"n": 10**4_000})
+
+
+@pytest.mark.parametrize(
+    "source", ["('&' * 2000)|replace('a'|safe, 'b' * 2000)", "('a' * 900)|replace('a'|safe, '&' * 900)"]
+)
+def test_what_is_replaced_in_html_is_counted_before_it_is_made(source: str) -> None:
+    render(one_locale(Texts("T", "M", "{{ 'a'|replace('a'|safe, 'b') }}")), {})
+    tracemalloc.start()
+    try:
+        with pytest.raises(LimitExceeded, match="262144 characters"):
+            render(one_locale(Texts("T", "M", f"{{% set x = {source} %}}x")), {})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 HEAVY = ["y", "d", "rows", "long * 16", "('a ' * 99000)", "('\n' * 99000)", "('%%' * 99000)", "('f' * 99000)"]

@@ -6,8 +6,9 @@
     choose(contents, locale)     the texts for a recipient: exact, then shorter tags, then the default
 
 `contents` has the shapes and the choice of a locale, `rendering` the three others. Templates are Jinja, in a sandbox
-that trusts nobody: `language` says what may stand in one, `filters` and `values` what can be done with values,
-`sandbox` what is within reach (JSON values, and nothing else), and `meter` what all of it may cost.
+that trusts nobody: `language` says what may stand in one, and puts `inner` into it; `filters`, `works` and `values` are
+what can be done with values, `sandbox` is what is within reach (JSON values, and nothing else), `meter` what all of it
+may cost, and `faults` why one cannot be rendered.
 """
 
 from notify.templates.contents import Contents, Template, Texts, choose, locale_for

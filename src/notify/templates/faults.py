@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+_MOST_SHOWN = 60
+
+
+def shown(text: object) -> str:
+    """What somebody wrote, as far as a message has room for it."""
+    written = str(text)
+    return written if len(written) <= _MOST_SHOWN else f"{written[:_MOST_SHOWN]}…"
+
 
 class Fault(Exception):
     """Something in the template, or in what the variables make of it. No ValueError: filters catch those."""

@@ -1,244 +1,144 @@
 """The filters and tests of templates: Jinja's, without those that reach for more than values, and bounded.
 
 Each pays for what it is given before it works (see `meter`), and a generator's items come as a list, so that nothing
-is left to be done unpaid. Those whose result can be far larger than what they are given are written anew here.
+is left to be done unpaid. Those whose result can be far larger than what they are given are written anew in `works`.
 Left out are `attr`, `batch`, `pprint`, `random`, `slice`, `striptags`, `urlize`, `wordwrap`, `xmlattr`, and the tests
 `callable`, `filter` and `test`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
+from inspect import signature
 from typing import Any, cast
 
-from jinja2 import Environment, Undefined, pass_context, pass_environment, pass_eval_context
+from jinja2 import TemplateRuntimeError
 from jinja2.filters import FILTERS as JINJA
-from jinja2.filters import do_indent, do_replace, do_round, make_attrgetter
-from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 from jinja2.tests import TESTS as JINJA_TESTS
-from markupsafe import Markup, escape
 
-from notify.templates.faults import Excess, Fault
+from notify.templates import works
+from notify.templates.faults import Fault, shown
 from notify.templates.meter import charge, fit, spend
-from notify.templates.values import compute, kind_of, number, printed
+from notify.templates.values import kind_of, number, printed
 
 Work = Callable[..., Any]
 
-_TEXTS = "capitalize e escape forceescape lower trim truncate upper"
+_TEXTS = "capitalize e escape forceescape lower truncate upper"
 # What these do to each character is done in Python.
 _SLOW_TEXTS = "title urlencode wordcount"
-_LISTS = "dictsort groupby max min reject rejectattr select selectattr sort unique"
-_PLAIN = "abs count d default filesizeformat first float int items last length list reverse"
+_LISTS = "dictsort groupby list max min sort unique"
+_PLAIN = "abs count d default filesizeformat first float int items last length reverse"
+# They apply a filter or test, and where its name is among their arguments.
+_APPLYING: Mapping[str, int] = {"map": 0, "reject": 0, "rejectattr": 1, "select": 0, "selectattr": 1}
+# These ask whether something is missing, and nothing else may.
+_ASKING = frozenset({"d", "default", "defined", "undefined"})
+_ASKING_ONES = [(name,) for name in _ASKING]
+# What cannot be done with these values, as Jinja and Python tell it: in words of their own.
+_ODD = (TemplateRuntimeError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+_ALIKE = "; what is compared must be all numbers or all texts"
+_HINTS: Mapping[str, str] = {
+    **dict.fromkeys(["groupby", "max", "min", "sort"], _ALIKE),
+    **dict.fromkeys(["<", "<=", ">", ">=", "ge", "gt", "greaterthan", "le", "lessthan", "lt"], _ALIKE),
+    "dictsort": "; it is for objects, with keys or values that are all numbers or all texts",
+    "items": "; it is for objects",
+    "unique": "; it compares numbers and texts, or the `attribute` that is one",
+    "truncate": "; it takes a length, which is at least that of what is put at the end",
+}
+_MOST_ARGUMENTS = 5
+"""That are told."""
 _LEFT_OUT_TESTS = frozenset({"callable", "filter", "test"})
-_MOST_WIDTH = 200
-_MOST_DIGITS = 15
-_SPEC = re.compile(r"%(?:\((\w*)\))?([-#0 +]*\d{0,3}(?:\.\d{0,3})?[diouxXeEfFgGs%])?", re.ASCII)
 
 
-def _charged(work: Work, *, text: bool = False, slow: bool = False, listed: bool = False) -> Work:
+def _charged(name: str, work: Work, *, text: bool = False, slow: bool = False, listed: bool = False) -> Work:
     """The filter or test, paying. `text`: it takes one; `slow`: each character costs a step; `listed`: each item does,
-    and looking at all arguments or along the path that one of them is, once for each."""
+    and looking at all arguments or along the path that one of them is, once for each.
+
+    What is missing is refused here, but by those that ask whether it is, and what Jinja and Python cannot do is told.
+    """
     contexts = int(hasattr(work, "jinja_pass_arg"))
 
     @wraps(work)
     def charged(*args: Any, **kwargs: Any) -> Any:
         value, rest = args[contexts], args[contexts + 1 :]
+        asked = name in _ASKING or (name in _APPLYING and rest[:1] in _ASKING_ONES)
         if text:
             value = printed(value)
         else:
-            charge(value)
+            charge(value, absent=asked)
         times = len(value) if (slow or listed) and isinstance(value, str | list | tuple | dict) else 0
         spend(times)
         for given in (*rest, *kwargs.values()):
-            charge(given, max(times if listed else 0, 1))
+            charge(given, max(times if listed else 0, 1), absent=asked)
             if listed and isinstance(given, str):
                 spend(times * (given.count(".") + given.count(",")))
-        result = work(*args[:contexts], value, *rest, **kwargs)
-        if isinstance(result, Iterator):
-            return list(result)
-        if isinstance(result, str):
-            fit(len(result))
-        return result
+        try:
+            return _made(work(*args[:contexts], value, *rest, **kwargs))
+        except _ODD as error:
+            raise Fault(_misused(name, work, value, rest, kwargs)) from error
 
     return charged
 
 
-def _string(value: str) -> str:
-    return value
+def _made(result: Any) -> Any:
+    """What a filter or test makes, so that nothing is left to be done, and paid for."""
+    if isinstance(result, Iterator):
+        result = list(result)
+    if isinstance(result, list):
+        spend(len(result))
+    elif isinstance(result, str):
+        fit(len(result))
+    elif isinstance(result, int | float):
+        number(result)  # no longer than one may count with
+    return result
 
 
-def _safe(value: str) -> Markup:
-    return Markup(value)  # noqa: S704  # the template's author says so
+def _misused(name: str, work: Work, value: object, args: Sequence[object], kwargs: Mapping[str, object]) -> str:
+    """Why a filter or test could not work, as far as its arguments tell."""
+    unknown = [] if name in _APPLYING else [key for key in kwargs if key not in signature(work).parameters]
+    if unknown:
+        return f"`{name}` takes no argument named `{shown(unknown[0])}`"
+    given = [kind_of(each) for each in args] + [f"{kind_of(each)} as `{shown(key)}`" for key, each in kwargs.items()]
+    arguments = f" with {', '.join(given[:_MOST_ARGUMENTS])}" if given else ""
+    return f"`{name}` of {kind_of(value)}{arguments} is not supported{_HINTS.get(name, '')}"
 
 
-def _center(value: str, width: int = 80) -> str:
-    return value.center(_bounded("center", width))
+def _applying(name: str, place: int) -> Work:
+    """`map` and its like: they apply the filter or test that is named at this place among their arguments."""
+    work = JINJA[name]
 
+    @wraps(work)
+    def applied(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
+        kind, known = ("filter", FILTERS) if name == "map" else ("test", TESTS)
+        if len(args) > place and args[place] not in known:
+            raise Fault(f"there is no {kind} named {shown(args[place])!r}")
+        return work(context, value, *args, **kwargs)
 
-def _indent(value: str, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
-    each = _bounded("indent", len(width) if isinstance(width, str) else width)
-    fit(len(value) + each * (len(value.splitlines()) + 1))
-    return do_indent(value, width, first, blank)
-
-
-def _bounded(name: str, width: object) -> int:
-    if not isinstance(width, int) or width > _MOST_WIDTH:
-        raise Excess(f"gives `{name}` a width that is no number up to {_MOST_WIDTH}")
-    return max(width, 0)
-
-
-def _round(value: object, precision: object = 0, method: Any = "common") -> float:
-    if not isinstance(precision, int) or abs(precision) > _MOST_DIGITS:
-        raise Fault(f"`round` takes a precision of -{_MOST_DIGITS} to {_MOST_DIGITS}")
-    return do_round(number(value), precision, method)
-
-
-def _format(value: str, *args: object, **kwargs: object) -> str:
-    """As `%` in Python, one place after the other, with widths of at most three digits."""
-    given = list(reversed(args))
-    marked = isinstance(value, Markup)
-    pieces: list[str] = []
-    end = 0
-    for spec in _SPEC.finditer(value):
-        piece = _formatted(spec, given, kwargs)
-        pieces += [str(value[end : spec.start()]), str(escape(piece)) if marked else piece]
-        end = spec.end()
-    if given:
-        raise Fault("`format` has more values than places for them")
-    made = "".join([*pieces, str(value[end:])])
-    return Markup(made) if marked else made  # noqa: S704  # what was filled in is escaped
-
-
-def _formatted(spec: re.Match[str], args: list[object], kwargs: Mapping[str, object]) -> str:
-    name, form = spec.groups()
-    if form == "%":
-        return "%"
-    if form is None or form.endswith("%"):
-        raise Fault("`format` knows %d, %f, %s and their like, with widths of up to three digits")
-    if name is None and not args:
-        raise Fault("`format` has fewer values than places for them")
-    if name is not None and name not in kwargs:
-        raise Fault(f"`format` is not given a value for {name}")
-    value = args.pop() if name is None else kwargs[name]
-    piece = f"%{form}" % (value if isinstance(value, int | float) else printed(value),)
-    charge(piece)
-    return piece
-
-
-@pass_eval_context
-def _join(context: EvalContext, value: Any, d: object = "", attribute: Any = None) -> str:
-    items = value if attribute is None else map(make_attrgetter(context.environment, attribute), value)
-    texts, between = [printed(item) for item in items], printed(d)
-    fit(sum(map(len, texts)) + len(between) * len(texts))
-    joined: str = JINJA["join"](context, texts, between)
-    return joined
-
-
-@pass_context
-def _map(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
-    if args and args[0] not in FILTERS:
-        raise Fault(f"there is no filter named {args[0]!r}")
-    return JINJA["map"](context, value, *args, **kwargs)
-
-
-@pass_eval_context
-def _replace(context: EvalContext, value: str, old: object, new: object, count: int | None = None) -> str:
-    before, after = printed(old), printed(new)
-    fit(len(value) + value.count(before) * len(after))
-    return do_replace(context, value, before, after, count)
-
-
-@pass_eval_context
-def _tojson(context: EvalContext, value: object) -> str:
-    made: str = JINJA["tojson"](context, value)
-    return made
-
-
-@pass_environment
-def _sum(environment: Environment, value: Any, attribute: Any = None, start: object = 0) -> Any:
-    total: Any = number(start)
-    for item in value if attribute is None else map(make_attrgetter(environment, attribute), value):
-        total = compute("+", total, number(item))
-    return total
-
-
-def _odd(value: object) -> bool:
-    return number(value) % 2 == 1
-
-
-def _even(value: object) -> bool:
-    return number(value) % 2 == 0
-
-
-def _divisible(value: object, by: object) -> bool:
-    return number(value) % number(by) == 0
-
-
-class _Rounds:
-    """What a loop goes over; each round pays."""
-
-    def __init__(self, items: list[Any], steps: int) -> None:
-        self._items = items
-        self._steps = steps
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __iter__(self) -> Iterator[Any]:
-        for item in self._items:
-            spend(self._steps)
-            yield item
-
-
-def _rounds(value: Any, steps: int) -> _Rounds:
-    if isinstance(value, Undefined):
-        str(value)  # raises Absent
-    if not isinstance(value, str | dict | list | tuple):
-        raise Fault(f"{kind_of(value)} cannot be looped over")
-    spend(len(value))
-    return _Rounds(list(value), steps)
-
-
-def _weighed(value: Any) -> Any:
-    charge(value)
-    return value
-
-
-@pass_eval_context
-def _output(context: EvalContext, value: object) -> str:
-    return escape(printed(value)) if context.autoescape else printed(value)
+    return applied
 
 
 FILTERS: dict[str, Work] = {
-    **{name: _charged(JINJA[name], text=True) for name in _TEXTS.split()},
-    **{name: _charged(JINJA[name], text=True, slow=True) for name in _SLOW_TEXTS.split()},
-    **{name: _charged(JINJA[name], listed=True) for name in _LISTS.split()},
-    **{name: _charged(JINJA[name]) for name in _PLAIN.split()},
-    "center": _charged(_center, text=True),
-    "format": _charged(_format, text=True, slow=True),
-    "indent": _charged(_indent, text=True, slow=True),
-    "join": _charged(_join, listed=True),
-    "map": _charged(_map, listed=True),
-    "replace": _charged(_replace, text=True),
-    "round": _charged(_round),
-    "safe": _charged(_safe, text=True),
-    "string": _charged(_string, text=True),
-    "sum": _charged(_sum, listed=True),
-    "tojson": _charged(_tojson),
+    **{name: _charged(name, JINJA[name], text=True) for name in _TEXTS.split()},
+    **{name: _charged(name, JINJA[name], text=True, slow=True) for name in _SLOW_TEXTS.split()},
+    **{name: _charged(name, JINJA[name], listed=True) for name in _LISTS.split()},
+    **{name: _charged(name, JINJA[name]) for name in _PLAIN.split()},
+    **{name: _charged(name, _applying(name, place), listed=True) for name, place in _APPLYING.items()},
+    "center": _charged("center", works.center, text=True),
+    "format": _charged("format", works.filled, text=True, slow=True),
+    "indent": _charged("indent", works.indent, text=True, slow=True),
+    "join": _charged("join", works.join, listed=True),
+    "replace": _charged("replace", works.replace, text=True),
+    "round": _charged("round", works.rounded),
+    "safe": _charged("safe", works.safe, text=True),
+    "string": _charged("string", works.string, text=True),
+    "sum": _charged("sum", works.total, listed=True),
+    "tojson": _charged("tojson", works.tojson),
+    "trim": _charged("trim", works.trim, text=True),
 }
 TESTS: dict[str, Work] = {
-    **{name: _charged(cast(Work, work)) for name, work in JINJA_TESTS.items() if name not in _LEFT_OUT_TESTS},
-    "odd": _charged(_odd),
-    "even": _charged(_even),
-    "divisibleby": _charged(_divisible),
+    **{name: _charged(name, cast(Work, work)) for name, work in JINJA_TESTS.items() if name not in _LEFT_OUT_TESTS},
+    "odd": _charged("odd", works.odd),
+    "even": _charged("even", works.even),
+    "divisibleby": _charged("divisibleby", works.divisible),
 }
-# What `language` puts around what a loop goes over, around what is compared or cut, around what `~` joins, and around
-# what a block's filter makes. With spaces in their names, as no template can write those.
-ROUNDS = "rounds of a loop"
-WEIGHED = "weighed value"
-PRINTED = "printed value"
-OUTPUT = "output of a block"
-INNER: dict[str, Work] = {ROUNDS: _rounds, WEIGHED: _weighed, PRINTED: printed, OUTPUT: _output}

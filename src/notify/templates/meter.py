@@ -1,9 +1,10 @@
 """What a rendering may cost: its work is counted in steps, and ends at the limit.
 
 Who writes templates and who sends variables may both be mistaken or hostile, and a thread cannot be killed. So nothing
-is done whose cost was not counted before: a loop pays for each round, with as many steps as its body has nodes;
-whatever looks at a value pays for all that is in it, as often as it is in it. (Lists that are built of lists
-can be exponentially larger than the memory they need.) A step takes two microseconds at most, mostly a tenth of that.
+is done whose cost was not counted before: a loop pays for each round, with as many steps as its body has nodes, and
+for the text that stands there; whatever looks at a value pays for all that is in it, as often as it is in it. (Lists
+that are built of lists can be exponentially larger than the memory they need.) A step takes two microseconds at most,
+mostly a tenth of that.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from jinja2 import Undefined
 
 from notify.templates.faults import Excess
 
@@ -48,20 +51,26 @@ def spend(steps: int) -> None:
         raise Excess(f"takes more than {MOST_STEPS} steps with these variables")
 
 
-def charge(value: object, times: int = 1) -> None:
-    """Pay for looking at all of a value, so many times."""
+def charge(value: object, times: int = 1, *, absent: bool = False) -> None:
+    """Pay for looking at all of a value, so many times. Raises Absent where something in it is missing, unless it may
+    be `absent`."""
     if not isinstance(value, dict | list | tuple):
-        spend(times * _weight(value))
+        spend(times * _weight(value, absent))
         return
     pending: list[object] = [value]
     while pending:
         item = pending.pop()
-        spend(times * _weight(item))
+        spend(times * _weight(item, absent))
         if isinstance(item, dict):
             pending += item.keys()
             pending += item.values()
         elif isinstance(item, list | tuple):
             pending += item
+
+
+def weight_of_text(characters: int) -> int:
+    """The steps of a text of this length."""
+    return 1 + characters // _CHARS_A_STEP
 
 
 def fit(characters: int) -> None:
@@ -71,12 +80,14 @@ def fit(characters: int) -> None:
     spend(characters // _CHARS_A_STEP)
 
 
-def _weight(value: object) -> int:
+def _weight(value: object, absent: bool) -> int:
     """The steps of a value without what is in it."""
     if isinstance(value, str):
-        return 1 + len(value) // _CHARS_A_STEP
+        return weight_of_text(len(value))
     if isinstance(value, dict | list | tuple):
         return 1 + len(value)
     if isinstance(value, int):
         return 1 + value.bit_length() // 1_024
+    if isinstance(value, Undefined) and not absent:
+        str(value)  # raises, but for an `if` without `else`
     return 1

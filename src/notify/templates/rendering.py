@@ -41,7 +41,6 @@ _TAG = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8}){0,4}")
 _MOST_TOLD = 200
 # What templates make Jinja and Python raise: wrong types and values, a division by zero, and so on.
 _ODD = (
-    TemplateError,
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -193,5 +192,10 @@ def _told(template: Template, tag: str, part: Part) -> Iterator[None]:
         raise InvalidValue(f"{where}: {error}", field=field) from error
     except RecursionError as error:
         raise LimitExceeded(f"{where}: is nested too deeply", field=field) from error
-    except _ODD as error:
+    except UnicodeError as error:
+        raise InvalidValue(f"{where}: must not contain lone surrogates", field=field) from error
+    except TemplateError as error:
         raise InvalidValue(f"{where}: {str(error)[:_MOST_TOLD]}", field=field) from error
+    except _ODD as error:
+        # What can be told of has been told as a Fault; the words of Python would tell of its own insides.
+        raise InvalidValue(f"{where}: has values that do not fit what is done with them", field=field) from error

@@ -8,6 +8,7 @@ what it tells of the round can be read.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -19,10 +20,12 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from notify.templates.faults import Absent, Fault
-from notify.templates.filters import FILTERS, INNER, TESTS
+from notify.templates.faults import Absent, Fault, shown
+from notify.templates.filters import FILTERS, TESTS
+from notify.templates.inner import INNER, output
 from notify.templates.language import examine, priced
-from notify.templates.values import compute, kind_of, printed
+from notify.templates.meter import fit
+from notify.templates.values import compute, kind_of, signed
 
 _OF_LOOPS = frozenset(
     {"cycle", "depth", "depth0", "first", "index", "index0", "last", "length", "nextitem", "previtem"}
@@ -33,7 +36,7 @@ _ODD = (TemplateError, SyntaxError, ValueError, AssertionError, OverflowError, R
 # Bytes, roughly: what is kept compiled.
 _MOST_KEPT = 32_000_000
 _BYTES_A_NODE = 500
-_MOST_NAME = 100
+_MOST_TOLD = 200
 
 
 class Compiled(msgspec.Struct, frozen=True):
@@ -50,10 +53,10 @@ class _Unknown(StrictUndefined):
     __slots__ = ()
 
     def __init__(self, hint: str | None = None, obj: Any = missing, name: Any = None, exc: Any = None) -> None:
-        variable = name if obj is missing and hint is None else None
         # What is in a value that is no name may be too much to be told.
-        shown = name[:_MOST_NAME] if isinstance(name, str) else name if isinstance(name, int) else kind_of(name)
-        super().__init__(hint, obj, shown, partial(Absent, variable=variable))  # type: ignore[arg-type]  # raised alike
+        told = shown(name) if isinstance(name, str) else name if isinstance(name, int) else kind_of(name)
+        variable = told if obj is missing and hint is None else None
+        super().__init__(hint, obj, told, partial(Absent, variable=variable))  # type: ignore[arg-type]  # raised alike
 
     @property
     def _undefined_message(self) -> str:
@@ -66,6 +69,13 @@ class _Unknown(StrictUndefined):
 
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
+    intercepted_unops = frozenset({"+", "-"})
+
+    @staticmethod
+    def concat(pieces: Sequence[str]) -> str:  # type: ignore[override]  # Jinja has a method of a text here
+        """What a `set` or `filter` block makes, which is a text on the way like those of filters."""
+        fit(sum(map(len, pieces)))
+        return "".join(pieces)
 
     def __init__(self, *, html: bool) -> None:
         super().__init__(autoescape=html, undefined=_Unknown, finalize=_finalize, optimized=False, cache_size=0)
@@ -93,6 +103,10 @@ class _Environment(ImmutableSandboxedEnvironment):
         """`left operator right`."""
         return compute(operator, left, right)
 
+    def call_unop(self, context: Context, operator: str, arg: Any) -> Any:
+        """`operator arg`."""
+        return signed(operator, arg)
+
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         """`obj(…)`, of `loop.cycle` alone. Named as Jinja names them, since templates may name arguments."""
         if getattr(__obj, "__func__", None) is not LoopContext.cycle:
@@ -103,7 +117,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 @pass_context
 def _finalize(context: Context, value: Any) -> str:
     """What is printed. That it takes a context keeps Jinja from evaluating constants while it compiles."""
-    return printed(value)
+    return output(context.eval_ctx, value)
 
 
 _TEXT, _HTML = _Environment(html=False), _Environment(html=True)
@@ -130,10 +144,16 @@ def _compile(source: str, environment: _Environment) -> Compiled:
 
 def _told(error: Exception) -> str:
     if isinstance(error, TemplateSyntaxError):
-        return f"{error.message} (line {error.lineno})"
-    if isinstance(error, RecursionError | MemoryError):
+        words = " ".join(map(shown, str(error.message).split(" ")))
+        return f"{words[:_MOST_TOLD]} (line {error.lineno})"
+    if isinstance(error, UnicodeError):
+        return "must not contain lone surrogates"
+    if isinstance(error, ValueError):
+        return "has a number of too many digits"
+    # Python knows how deep loops and branches can be in one another.
+    if isinstance(error, RecursionError | MemoryError | SyntaxError):
         return "is nested too deeply"
-    return f"cannot be compiled: {error}"
+    return "cannot be compiled: something stands in it where it cannot stand"
 
 
 class _Kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +13,8 @@ from jinja2.runtime import LoopContext
 from notify.templates.faults import Excess, Fault
 from notify.templates.meter import charge, fit, spend
 
-_MOST_BITS = 4_096
+MOST_BITS = 4_096
+"""Of an integer that is printed or counted with."""
 _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -40,6 +42,8 @@ def kind_of(value: object) -> str:
         return "a text"
     if isinstance(value, int | float):
         return "a number"
+    if isinstance(value, Undefined):
+        return "nothing"
     return "`loop`" if isinstance(value, LoopContext) else "this"
 
 
@@ -53,8 +57,14 @@ def printed(value: object) -> str:
     if not isinstance(value, str | int | float):
         kind = kind_of(value)
         raise Fault(f"{kind} cannot be printed{_ADVICE.get(kind, '')}")
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        raise Excess(f"an integer of more than {MOST_BITS} bits cannot be printed")
     charge(value)
-    return value if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return value
+    text = str(value)
+    fit(len(text))
+    return text
 
 
 def number(value: object) -> int | float:
@@ -63,9 +73,17 @@ def number(value: object) -> int | float:
         str(value)
     if not isinstance(value, int | float):
         raise Fault(f"{kind_of(value)} is used as a number; `int` or `float` makes one of a text")
-    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        raise Excess(f"counts with an integer of more than {_MOST_BITS} bits")
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        raise Excess(f"counts with an integer of more than {MOST_BITS} bits")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Excess("counts with a number that is out of range")
     return value
+
+
+def signed(symbol: str, value: object) -> int | float:
+    """A number with a sign before it."""
+    spend(1)
+    return -number(value) if symbol == "-" else +number(value)
 
 
 def compute(symbol: str, left: object, right: object) -> Any:
@@ -81,6 +99,18 @@ def compute(symbol: str, left: object, right: object) -> Any:
         fit(len(left) * max(right, 0))
         return left * right
     if isinstance(left, int | float) and isinstance(right, int | float):
-        return _OPERATORS[symbol](number(left), number(right))
+        return _counted(symbol, number(left), number(right))
     hint = "; `~` joins texts and numbers, and `format` fills them in" if isinstance(left, str) else ""
     raise Fault(f"{kind_of(left)} {symbol} {kind_of(right)} is not possible{hint}")
+
+
+def _counted(symbol: str, left: int | float, right: int | float) -> int | float:
+    try:
+        result: int | float = _OPERATORS[symbol](left, right)
+    except ZeroDivisionError as error:
+        raise Fault(f"{symbol} is a division by zero") from error
+    except OverflowError as error:
+        raise Excess(f"{symbol} makes a number that is out of range") from error
+    if isinstance(result, float) and not math.isfinite(result):
+        raise Excess(f"{symbol} makes a number that is out of range")
+    return result
