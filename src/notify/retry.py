@@ -23,7 +23,7 @@ class Policy(msgspec.Struct, frozen=True):
     jitter: float = 0.1
     """Up to so large a part of a delay is added to it at random, so that what failed together does not return so."""
     max_age: float = 86_400.0
-    """A try that would come so long after the delivery was first due, or replayed, is not made."""
+    """A try that would come so long after the first one, since it was made or last replayed, is not made."""
     final: tuple[str, ...] = ()
     """Error codes after which there is no retry, besides what the channel calls final; http-4xx is all of them."""
 
@@ -40,7 +40,7 @@ class Verdict(msgspec.Struct, frozen=True):
 def judge(
     policy: Policy, outcome: Outcome, *, tries: int, age: float, chance: Callable[[], float] = random.random
 ) -> Verdict:
-    """What becomes of a delivery after its try number `tries` + 1, `age` seconds after it was first due.
+    """What becomes of a delivery after its try number `tries` + 1, `age` seconds after it was first tried.
 
     `chance` gives a number from 0 up to 1 for the jitter. Delays with a random part keep those who failed together
     from coming back together (M. Brooker, "Exponential Backoff And Jitter", 2015).
@@ -56,7 +56,7 @@ def judge(
     delay = policy.delays[tries] * (1 + policy.jitter * chance())
     delay = max(delay, outcome.retry_after or 0.0)
     if age + delay > policy.max_age:
-        return Verdict("failed", why=f"the next try would come later than {policy.max_age:g} s after it was due")
+        return Verdict("failed", why=f"the next try would come later than {policy.max_age:g} s after the first")
     return Verdict("retry", delay)
 
 

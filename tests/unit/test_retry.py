@@ -40,7 +40,7 @@ def test_a_try_that_would_come_too_late_is_not_made() -> None:
     policy = Policy(delays=(100, 100), jitter=0, max_age=150)
     assert _judge(policy, retry("x"), age=50).kind == "retry"
     late = _judge(policy, retry("x"), age=51)
-    assert (late.kind, late.why) == ("failed", "the next try would come later than 150 s after it was due")
+    assert (late.kind, late.why) == ("failed", "the next try would come later than 150 s after the first")
 
 
 @pytest.mark.parametrize(
