@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -15,20 +14,13 @@ from delivery.conftest import Serve, serving
 from helpers.outside import Pigeons, add_reachable, attempts, delivery, send
 from helpers.proxy import Proxy
 from helpers.rows import Db, column, rows, schedule, statuses, value
-from helpers.wait import until_async
+from helpers.wait import until_true
 from notify.channels.protocol import Message, Outcome, final, retry, sent
 from notify.config import Settings
 from notify.dispatch import drain_all
 from notify.faults import Quarantine
 from notify.postgres.embedded import Embedded
 from notify.postgres.pool import connect
-
-
-async def _until(predicate: Callable[[], Any]) -> None:
-    async def ask() -> Any:
-        return predicate()
-
-    await until_async(ask)
 
 
 def _sent(db: Db) -> int:
@@ -47,7 +39,7 @@ async def test_what_is_due_is_sent_once_and_recorded(db: Db, serve: Serve, pigeo
     async with serve(pigeons) as outside:
         ids = [send(db, "ada", title=f"T{n}")[0] for n in range(20)]
         outside.wake()
-        await _until(lambda: _sent(db) == 20)
+        await until_true(lambda: _sent(db) == 20)
     assert sorted(message.notification_id for message in pigeons.flown) == sorted(ids)
     assert statuses(db, ids) == ["sent"] * 20
     assert {message.attempt for message in pigeons.flown} == {1}
@@ -61,9 +53,9 @@ async def test_never_more_at_once_than_the_channel_takes(db: Db, serve: Serve, p
     async with serve(pigeons) as outside:
         send(db, *names)
         outside.wake()
-        await _until(lambda: pigeons.in_the_air == 4)
+        await until_true(lambda: pigeons.in_the_air == 4)
         pigeons.gate.set()
-        await _until(lambda: _sent(db) == 12)
+        await until_true(lambda: _sent(db) == 12)
 
 
 async def test_one_that_hangs_holds_up_no_other(db: Db, serve: Serve, pigeons: Pigeons) -> None:
@@ -81,9 +73,9 @@ async def test_one_that_hangs_holds_up_no_other(db: Db, serve: Serve, pigeons: P
         for _ in range(30):
             send(db, "ada")
         outside.wake()
-        await _until(lambda: _sent(db) == 30)
+        await until_true(lambda: _sent(db) == 30)
         slow.set()
-        await _until(lambda: _sent(db) == 31)
+        await until_true(lambda: _sent(db) == 31)
 
 
 async def test_a_slow_channel_holds_up_neither_another_nor_the_inbox(db: Db, serve: Serve, pigeons: Pigeons) -> None:
@@ -94,11 +86,11 @@ async def test_a_slow_channel_holds_up_neither_another_nor_the_inbox(db: Db, ser
         for _ in range(10):
             send(db, "ada", channels=["inbox", "pigeon", "owl"])
         outside.wake()
-        await _until(lambda: len(owls.flown) == 10)
+        await until_true(lambda: len(owls.flown) == 10)
         assert value(db, "select last_seq from notify.mailbox where recipient = 'ada'") == 10
         assert pigeons.flown == []
         pigeons.gate.set()
-        await _until(lambda: _sent(db) == 20)
+        await until_true(lambda: _sent(db) == 20)
 
 
 async def test_a_failure_is_retried_under_the_same_id_and_then_given_up(db: Db, serve: Serve, pigeons: Pigeons) -> None:
@@ -106,7 +98,7 @@ async def test_a_failure_is_retried_under_the_same_id_and_then_given_up(db: Db, 
     async with serve(pigeons) as outside:
         (id,) = send(db, "ada", options='{"retry": {"delays": [0, 0], "jitter": 0}}')
         outside.wake()
-        await _until(lambda: statuses(db, [id]) == ["failed"])
+        await until_true(lambda: statuses(db, [id]) == ["failed"])
     assert attempts(db, id) == [(1, "retry", "http-503"), (2, "retry", "http-503"), (3, "failed", "http-503")]
     assert len({message.stable_id for message in pigeons.flown}) == 1
     assert delivery(db, id)["error"] == "busy; after 3 tries"
@@ -117,7 +109,7 @@ async def test_a_final_failure_is_not_retried(db: Db, serve: Serve, pigeons: Pig
     async with serve(pigeons) as outside:
         (id,) = send(db, "ada")
         outside.wake()
-        await _until(lambda: statuses(db, [id]) == ["failed"])
+        await until_true(lambda: statuses(db, [id]) == ["failed"])
     assert attempts(db, id) == [(1, "failed", "smtp-550")]
 
 
@@ -131,7 +123,7 @@ async def test_a_channel_that_raises_fails_and_lives(db: Db, serve: Serve, pigeo
     async with serve(pigeons) as outside:
         (id,) = send(db, "ada", options='{"retry": {"delays": [0]}}')
         outside.wake()
-        await _until(lambda: statuses(db, [id]) == ["sent"])
+        await until_true(lambda: statuses(db, [id]) == ["sent"])
     assert attempts(db, id) == [(1, "retry", "error"), (2, "sent", None)]
     assert "RuntimeError: broken wing" in column(db, "select detail from notify.attempt order by number")[0]
 
@@ -141,7 +133,7 @@ async def test_one_that_takes_too_long_times_out(db: Db, serve: Serve, pigeons: 
     async with serve(pigeons, send_seconds=0.05) as outside:
         (id,) = send(db, "ada", options='{"retry": {"delays": []}}')
         outside.wake()
-        await _until(lambda: statuses(db, [id]) == ["failed"])
+        await until_true(lambda: statuses(db, [id]) == ["failed"])
     assert attempts(db, id) == [(1, "failed", "timeout")]
     assert pigeons.in_the_air == 0
 
@@ -164,12 +156,12 @@ async def test_each_of_several_has_its_own_time(db: Db, serve: Serve) -> None:
         for name in _crowd(db, 3):
             ids += send(db, name, options='{"retry": {"delays": []}}')
             outside.wake()
-            await _until(lambda: value(db, unleased) == 0)
-        await _until(lambda: statuses(db, ids) == ["failed"] * 3)
+            await until_true(lambda: value(db, unleased) == 0)
+        await until_true(lambda: statuses(db, ids) == ["failed"] * 3)
         ids += send(db, "r0", options='{"retry": {"delays": []}}')
         db.execute("select notify.enable_address('r0', 'pigeon')")
         outside.wake()
-        await _until(lambda: statuses(db, ids) == ["failed"] * 4)
+        await until_true(lambda: statuses(db, ids) == ["failed"] * 4)
     assert column(db, "select code from notify.delivery") == ["timeout"] * 4
     assert all(seconds > 0.29 for seconds in ends.values())
 
@@ -187,7 +179,7 @@ async def test_a_channel_that_cannot_be_opened_is_tried_again(db: Db, serve: Ser
     channel = Closed()
     async with serve(channel):
         send(db, "ada")
-        await _until(lambda: _sent(db) == 1)
+        await until_true(lambda: _sent(db) == 1)
     assert channel.opened == 3
 
 
@@ -198,7 +190,7 @@ async def test_a_worker_that_stops_ends_what_it_began_and_gives_back_the_rest(db
         for _ in range(3):
             send(db, "ada")
         outside.wake()
-        await _until(lambda: channel.in_the_air == 1)
+        await until_true(lambda: channel.in_the_air == 1)
         asyncio.get_running_loop().call_later(0.05, channel.gate.set)
     assert rows(db, "select status, count(*) from notify.delivery group by status order by status") == [
         {"status": "pending", "count": 2},
@@ -215,7 +207,7 @@ async def test_what_cannot_be_recorded_is_recorded_later(
     async with serve(pigeons) as outside:
         ids = send(db, *names)
         outside.wake()
-        await _until(lambda: pigeons.in_the_air == 4)
+        await until_true(lambda: pigeons.in_the_air == 4)
         # As when the server restarts: every session of the worker is gone, more than once.
         for _ in range(2):
             db.execute(
@@ -223,7 +215,7 @@ async def test_what_cannot_be_recorded_is_recorded_later(
                 " where datname = current_database() and application_name like 'notify-outside%'"
             )
         pigeons.gate.set()
-        await _until(lambda: _sent(db) == 4)
+        await until_true(lambda: _sent(db) == 4)
     assert statuses(db, ids) == ["sent"] * 4
     assert len(pigeons.flown) == 4
 
@@ -232,7 +224,7 @@ async def test_the_drain_wakes_it(db: Db, serve: Serve, pigeons: Pigeons, settin
     async with serve(pigeons) as outside, await connect(settings, name="ticker") as connection:
         schedule(db, "ada", channels=["pigeon"])
         await drain_all(connection, Quarantine(), max_rows=10, outgoing=outside.expect)
-        await _until(lambda: _sent(db) == 1)
+        await until_true(lambda: _sent(db) == 1)
 
 
 async def test_it_comes_back_when_a_retry_is_due(db: Db, serve: Serve, pigeons: Pigeons) -> None:
@@ -240,7 +232,7 @@ async def test_it_comes_back_when_a_retry_is_due(db: Db, serve: Serve, pigeons: 
     async with serve(pigeons) as outside:
         (id,) = send(db, "ada", options='{"retry": {"delays": [0.2], "jitter": 0}}')
         outside.wake()
-        await _until(lambda: statuses(db, [id]) == ["sent"])
+        await until_true(lambda: statuses(db, [id]) == ["sent"])
 
 
 async def test_an_outage_lets_the_channel_rest_and_it_recovers_by_itself(
@@ -252,10 +244,10 @@ async def test_an_outage_lets_the_channel_rest_and_it_recovers_by_itself(
         for _ in range(40):
             send(db, "ada", options='{"retry": {"delays": [0, 0, 0, 0, 0, 0, 0, 0, 0]}}')
         outside.wake()
-        await _until(lambda: value(db, "select rests from notify.channel_state where channel = 'pigeon'") >= 2)
+        await until_true(lambda: value(db, "select rests from notify.channel_state where channel = 'pigeon'") >= 2)
         assert len(pigeons.flown) < 20  # not hammered: a few before it rests, then one by one
         down = False
-        await _until(lambda: _sent(db) == 40)
+        await until_true(lambda: _sent(db) == 40)
     assert value(db, "select state from notify.channels where name = 'pigeon'") == "open"
 
 
@@ -265,7 +257,7 @@ async def test_a_rate_is_kept_and_nothing_is_left(db: Db, serve: Serve, pigeons:
         for _ in range(25):
             send(db, "ada")
         outside.wake()
-        await _until(lambda: _sent(db) == 25)
+        await until_true(lambda: _sent(db) == 25)
     took = value(db, "select extract(epoch from max(finished_at) - min(started_at)) from notify.attempt")
     assert took >= 0.2  # 20 at once, the others at 20 a second
 
@@ -278,7 +270,7 @@ async def test_a_resumed_channel_goes_on(db: Db, serve: Serve, pigeons: Pigeons,
         db.execute("select notify.set_channel('pigeon', '{\"paused\": false}')")
         # The ticker's next look tells of it.
         await drain_all(connection, Quarantine(), max_rows=10, outgoing=outside.expect)
-        await _until(lambda: _sent(db) == 1)
+        await until_true(lambda: _sent(db) == 1)
 
 
 async def test_its_own_channels_only(db: Db, serve: Serve, pigeons: Pigeons) -> None:
@@ -287,7 +279,7 @@ async def test_its_own_channels_only(db: Db, serve: Serve, pigeons: Pigeons) -> 
         db.execute('update notify.recipient set addresses = addresses || \'{"owl": "o"}\'')
         (id,) = send(db, "ada", channels=["owl", "pigeon"])
         outside.wake()
-        await _until(lambda: _sent(db) == 1)
+        await until_true(lambda: _sent(db) == 1)
     assert delivery(db, id, "owl")["status"] == "pending"
 
 
@@ -297,7 +289,7 @@ async def test_a_channel_that_returns_no_outcome_fails_and_lives(db: Db, serve: 
     async with serve(pigeons) as outside:
         (id,) = send(db, "ada", options='{"retry": {"delays": [0]}}')
         outside.wake()
-        await _until(lambda: statuses(db, [id]) == ["sent"])
+        await until_true(lambda: statuses(db, [id]) == ["sent"])
     assert attempts(db, id) == [(1, "retry", "error"), (2, "sent", None)]
 
 
@@ -314,7 +306,7 @@ async def test_whatever_an_outcome_says_is_stored(db: Db, serve: Serve, pigeons:
     async with serve(pigeons) as outside:
         (id,) = send(db, "ada", options='{"retry": {"delays": []}}')
         outside.wake()
-        await _until(lambda: statuses(db, [id]) == ["failed"])
+        await until_true(lambda: statuses(db, [id]) == ["failed"])
     assert len(pigeons.flown) == 1
 
 
@@ -336,13 +328,13 @@ async def test_a_pause_stops_what_was_taken_ahead(db: Db, serve: Serve) -> None:
     async with serve(pigeons) as outside:
         send(db, *names[:20])
         outside.wake()
-        await _until(lambda: _sent(db) == 20)  # fast, so it takes many ahead
+        await until_true(lambda: _sent(db) == 20)  # fast, so it takes many ahead
         send(db, *names[20:])
         outside.wake()
-        await _until(lambda: value(db, leased) > 8)
+        await until_true(lambda: value(db, leased) > 8)
         db.execute("select notify.set_channel('pigeon', '{\"paused\": true}')")
         first.set()
-        await _until(lambda: value(db, leased) <= 4)
+        await until_true(lambda: value(db, leased) <= 4)
         others.set()
     assert _sent(db) < 40
 
@@ -355,14 +347,14 @@ async def test_one_that_somebody_holds_is_recorded_later_and_holds_up_nobody(
     async with serve(pigeons) as outside:
         (held,) = send(db, "ada")
         outside.wake()
-        await _until(lambda: pigeons.in_the_air == 1)
+        await until_true(lambda: pigeons.in_the_air == 1)
         holder.execute("select from notify.notification where id = %s for update", (held,))
         pigeons.gate.set()
         (other,) = send(db, "bob")
         outside.wake()
-        await _until(lambda: statuses(db, [other]) == ["sent"])
+        await until_true(lambda: statuses(db, [other]) == ["sent"])
         holder.commit()
-        await _until(lambda: statuses(db, [held]) == ["sent"])
+        await until_true(lambda: statuses(db, [held]) == ["sent"])
     assert attempts(db, held) == [(1, "sent", None)]
 
 
@@ -378,13 +370,13 @@ async def test_a_long_outage_of_the_database_doubles_nothing(
         async with serving(away, pigeons) as outside:
             ids = send(db, *names)
             outside.wake()
-            await _until(lambda: pigeons.in_the_air == 4)
+            await until_true(lambda: pigeons.in_the_air == 4)
             link.refuse()
             link.cut()
             pigeons.gate.set()
             outside.wake()
-            await _until(lambda: outside.failures >= 2)
+            await until_true(lambda: outside.failures >= 2)
             link.heal()
-            await _until(lambda: _sent(db) == 4)
+            await until_true(lambda: _sent(db) == 4)
     assert statuses(db, ids) == ["sent"] * 4
     assert len(pigeons.flown) == 4

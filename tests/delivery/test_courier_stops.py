@@ -10,19 +10,12 @@ import pytest
 from delivery.conftest import Serve
 from helpers.outside import Pigeons, add_channel, add_reachable, attempts, lease, send
 from helpers.rows import Db, call_one, rows, statuses, value
-from helpers.wait import until_async
+from helpers.wait import until_true
 from notify import courier, supervise
 from notify.channels.protocol import Message, Outcome, retry, sent
 from notify.delivery import lease_deliveries, record_attempts
 
 _STATUSES = "select status::text, count(*) from notify.delivery group by 1 order by 1"
-
-
-async def _until(predicate: Any) -> None:
-    async def ask() -> Any:
-        return predicate()
-
-    await until_async(ask)
 
 
 async def test_what_is_under_way_is_recorded_however_often_it_is_told_to_stop(
@@ -35,7 +28,7 @@ async def test_what_is_under_way_is_recorded_however_often_it_is_told_to_stop(
     async with serve(pigeons) as outside:
         send(db, *names)
         outside.wake()
-        await _until(lambda: pigeons.in_the_air == 4)
+        await until_true(lambda: pigeons.in_the_air == 4)
         asyncio.get_running_loop().call_later(0.2, pigeons.gate.set)
     assert rows(db, _STATUSES) == [{"status": "pending", "count": 4}, {"status": "sent", "count": 4}]
     assert value(db, "select count(*) from notify.attempt") == 4
@@ -103,7 +96,7 @@ async def test_one_that_ends_over_an_outage_goes_on_when_it_is_started_again(
         pigeons.answer = lambda _: sent()
         ids = send(db, "bob")
         outside.wake()
-        await _until(lambda: statuses(db, ids) == ["sent"])
+        await until_true(lambda: statuses(db, ids) == ["sent"])
 
 
 async def test_an_outcome_that_is_none_by_its_fields_spoils_no_other(db: Db, serve: Serve, pigeons: Pigeons) -> None:
@@ -122,7 +115,7 @@ async def test_an_outcome_that_is_none_by_its_fields_spoils_no_other(db: Db, ser
     async with serve(pigeons) as outside:
         ids = send(db, "ada", "bob", "cleo", options='{"retry": {"delays": []}}')
         outside.wake()
-        await _until(lambda: statuses(db, ids) == ["failed", "failed", "sent"])
+        await until_true(lambda: statuses(db, ids) == ["failed", "failed", "sent"])
     assert [attempts(db, id) for id in ids] == [[(1, "failed", "error")], [(1, "failed", "error")], [(1, "sent", None)]]
     assert value(db, "select max(length(detail)) from notify.attempt") == 1_000
 
@@ -138,6 +131,6 @@ async def test_what_was_lost_is_sent_at_least_once_unless_it_is_lost_again_and_a
         assert call_one(db, "rescue_deliveries", p_max=10) == {"rescue_deliveries": 1}
     async with serve(pigeons) as outside:
         outside.wake()
-        await _until(lambda: statuses(db, [id]) == ["sent" if flown else "failed"])
+        await until_true(lambda: statuses(db, [id]) == ["sent" if flown else "failed"])
     assert len(pigeons.flown) == flown
     assert attempts(db, id)[-1] == (lost + 1, *(("sent", None) if flown else ("failed", "lease-lost")))

@@ -31,6 +31,15 @@ async def until_async(predicate: Callable[[], Awaitable[T]], timeout: float = 30
     return value
 
 
+async def until_true(predicate: Callable[[], T]) -> T:
+    """As `until_async`, for a predicate that waits for nothing."""
+
+    async def ask() -> T:
+        return predicate()
+
+    return await until_async(ask)
+
+
 def blocked(db: psycopg.Connection[Any], pid: int, timeout: float = 30.0) -> list[int]:
     """Wait until the backend `pid` waits for a lock of others; their process ids.
 
