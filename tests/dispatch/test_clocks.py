@@ -54,7 +54,7 @@ async def test_jobs_alone_send_what_is_due_now(db: Db, settings: Settings) -> No
         assert worker.healthy
         await _sent(db, *before)
         await _none_left(db)
-        await _sent(db, *schedule_ids(db, "ada", "bob"), timeout=5)
+        await _sent(db, *schedule_ids(db, "ada", "bob"), timeout=8)
         await _none_left(db)
 
 
@@ -90,7 +90,7 @@ async def test_the_ticker_alone_sends_with_every_job_deleted(db: Db, settings: S
         await _sent(db, *ids)
         assert worker.healthy
         ids = schedule_ids(db, "bob") + schedule_ids(db, "ada", scheduled_at=soon(db, "200 milliseconds"))
-        await _sent(db, *ids, timeout=3)
+        await _sent(db, *ids, timeout=8)
     assert value(db, JOBS) == 0
 
 

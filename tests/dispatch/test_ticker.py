@@ -101,7 +101,7 @@ async def test_without_being_woken_it_looks_every_tick(db: Db, settings: Setting
     ticker = Ticker(Settings(database_url=settings.database_url, tick_seconds=0.05))
     async with running(ticker):
         await _asleep(db)
-        await until_async(_sent(db, *schedule_ids(db, "ada")), timeout=5)
+        await until_async(_sent(db, *schedule_ids(db, "ada")), timeout=8)
 
 
 async def test_a_wake_while_it_drains_is_not_lost(db: Db, sleepy: Ticker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +147,7 @@ async def test_what_was_locked_is_sent_when_it_is_free(
         await until_async(_sent(db, ids[1]))
         await until_async(twice)
         holder.commit()
-        await until_async(_sent(db, *ids), timeout=5)
+        await until_async(_sent(db, *ids), timeout=8)
 
 
 def test_the_mark_stays_behind_what_was_left() -> None:

@@ -37,7 +37,7 @@ async def test_whatever_becomes_of_jobs_all_is_sent(dsn: str, db: Db, how: str) 
         ids = before
         await until_async(sent, what="sent at the start")
         ids = schedule_ids(db, "ada", scheduled_at=soon(db, "300 milliseconds")) + schedule_ids(db, "bob")
-        await until_async(sent, timeout=5, what="sent by the ticker")
+        await until_async(sent, timeout=8, what="sent by the ticker")
         assert worker.healthy
     assert (mailbox(db, "ada")[0], mailbox(db, "bob")[0]) == (2, 2)
 

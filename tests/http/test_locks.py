@@ -70,7 +70,7 @@ async def test_a_locked_row_is_answered_soon(api: httpx.AsyncClient, people: lis
     for answer in await asyncio.gather(*calls):
         assert_problem(answer, 503, "busy")
         assert answer.headers["retry-after"] == "1"
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     assert (await api.delete(f"/api/notifications/{other}/cancel_scheduled/")).status_code == 200
     holder.rollback()
     assert (await api.delete(f"/api/notifications/{id}/cancel_scheduled/")).status_code == 200
