@@ -1,8 +1,10 @@
-"""A link to the test's database that can be frozen, cut and delayed, and the processes that run over it."""
+"""A link to the test's database that can be frozen and cut, a server that can be killed, the processes over them."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from helpers.programs import Program
 from helpers.proxy import Proxy
 from helpers.rows import Db
 from notify.config import Settings
+from notify.postgres import embedded
 from notify.postgres.embedded import Embedded
+from notify.postgres.migrate import migrate
 
 
 @pytest.fixture
@@ -36,6 +40,47 @@ def linked_dsn(link: Proxy, database: Db) -> str:
 def linked(linked_dsn: str) -> Settings:
     """Settings of a process whose database lies behind the link."""
     return Settings(database_url=linked_dsn, api_key=ADMIN_KEY)
+
+
+# The walwriter writes what is not waited for; so seldom that nothing is written before the server is killed.
+_LAZY = {"synchronous_commit": "off", "wal_writer_delay": "10s", "wal_writer_flush_after": "1GB", "fsync": "on"}
+
+
+class Fragile:
+    """A server of one's own that can be killed at once, whose default is asynchronous commit."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.server = embedded.start(folder, settings=_LAZY)
+
+    @property
+    def dsn(self) -> str:
+        return self.server.dsn()
+
+    def crash(self) -> None:
+        """Kill the postmaster, and start another on what it wrote."""
+        self.kill()
+        self.start()
+
+    def kill(self) -> None:
+        """The postmaster, and with it all of its sessions."""
+        os.kill(self.server.pid, signal.SIGKILL)
+        assert self.server._child is not None
+        self.server._child.wait()
+
+    def start(self) -> None:
+        """Another on what the killed one wrote, at the same address."""
+        self.server = embedded.start(self.folder, settings=_LAZY)
+
+
+@pytest.fixture
+def fragile(scratch: Path) -> Iterator[Fragile]:
+    made = Fragile(scratch)
+    try:
+        migrate(made.dsn)
+        yield made
+    finally:
+        made.server.stop()
 
 
 Run = Callable[..., Program]

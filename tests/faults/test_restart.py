@@ -2,59 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
-from pathlib import Path
-
 import httpx
 import psycopg
-import pytest
 
+from faults.conftest import Fragile
 from helpers.http import ADMIN_KEY
 from helpers.rows import Db, ack, add_recipients, call_one, column, mailbox, schedule_ids, soon, statuses, value
 from helpers.server import serving
 from helpers.wait import until
 from notify.config import Settings
-from notify.postgres import embedded
 from notify.postgres.connection import connect_sync
-from notify.postgres.embedded import Embedded
-from notify.postgres.migrate import migrate
-
-# The walwriter writes what is not waited for; so seldom that nothing is written before the server is killed.
-_LAZY = {"synchronous_commit": "off", "wal_writer_delay": "10s", "wal_writer_flush_after": "1GB", "fsync": "on"}
-
-
-class Fragile:
-    """A server of one's own that can be killed at once."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.server = embedded.start(folder, settings=_LAZY)
-
-    @property
-    def dsn(self) -> str:
-        return self.server.dsn()
-
-    def crash(self) -> None:
-        """Kill the postmaster, and start another on what it wrote."""
-        os.kill(self.server.pid, signal.SIGKILL)
-        self._reap(self.server)
-        self.server = embedded.start(self.folder, settings=_LAZY)
-
-    def _reap(self, server: Embedded) -> None:
-        assert server._child is not None
-        server._child.wait()
-
-
-@pytest.fixture
-def fragile(scratch: Path) -> Iterator[Fragile]:
-    made = Fragile(scratch)
-    try:
-        migrate(made.dsn)
-        yield made
-    finally:
-        made.server.stop()
 
 
 def _plain(dsn: str) -> Db:

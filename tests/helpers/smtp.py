@@ -27,6 +27,8 @@ class Act(Enum):
 
     DIE = auto()
     HANG = auto()
+    HOLD = auto()
+    """Until `release()`; then it goes on as usual."""
 
 
 class Mail(msgspec.Struct):
@@ -69,6 +71,9 @@ class MailServer:
         self.commands: list[str] = []
         self.sessions: set[_Session] = set()
         """Connections that are open."""
+        self.answered = 0
+        """Mails that it took and said so."""
+        self.released = asyncio.Event()
         self._thread = threading.Thread(target=self.loop.run_forever, name="mail server", daemon=True)
         self._scripts: defaultdict[str, deque[str | Act]] = defaultdict(deque)
         self._listener: asyncio.Server | None = None
@@ -96,6 +101,10 @@ class MailServer:
     def next(self, step: str) -> str | Act | None:
         """What it is to do at this step, which has come."""
         return self._scripts[step].popleft() if self._scripts[step] else None
+
+    def release(self) -> None:
+        """Go on with what is held, and hold no more."""
+        self.loop.call_soon_threadsafe(self.released.set)
 
     def close_connections(self) -> None:
         """End those that are open, in good order."""
@@ -202,12 +211,13 @@ class _Session(SMTP):
                     self.close()
             case act:
                 await self.do(act)
+                await usual(*arguments)
 
     async def do(self, act: Act) -> None:
-        """Never returns: the connection's end cancels it."""
+        """Returns from a hold alone: the connection's end cancels the others."""
         if act is Act.DIE:
             self.die()
-        await asyncio.Event().wait()
+        await (self._server.released if act is Act.HOLD else asyncio.Event()).wait()
 
     def _check(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, given: Any) -> AuthResult:
         assert isinstance(given, LoginPassword)
@@ -230,6 +240,7 @@ class _Taker:
         self._server.mails.append(_mail(session_of, session, envelope))
         if isinstance(reaction, Act):
             await session_of.do(reaction)
+        self._server.answered += 1
         return reaction if isinstance(reaction, str) else f"250 2.0.0 taken as {len(self._server.mails)}"
 
 
