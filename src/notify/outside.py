@@ -41,7 +41,8 @@ class Outside:
         """Set once the channels are known to the database."""
         self.failures = 0
         """Looks in a row that found no database."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings_at = 0.0
 
     def wake(self) -> None:
         """Look now: deliveries were added, or may be due."""
@@ -54,9 +55,11 @@ class Outside:
         loop = asyncio.get_running_loop()
         at = loop.time() + max(0.0, seconds)
         if self._timer is not None:
-            if self._timer.when() <= at:
+            if self._rings_at <= at:
                 return
             self._timer.cancel()
+        # Kept here, as what uvloop gives for an instant that is all but there cannot tell when it is.
+        self._rings_at = at
         self._timer = loop.call_at(at, self._ring)
 
     def _ring(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import uvloop
 
 from notify.config import Settings
 from notify.outside import Outside
@@ -15,9 +16,6 @@ from notify.outside import Outside
 class Timer:
     def __init__(self, at: float, ring: Callable[[], None]) -> None:
         self.at, self.ring, self.cancelled = at, ring, False
-
-    def when(self) -> float:
-        return self.at
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -63,3 +61,18 @@ def test_the_earliest_look_is_the_one_that_is_kept(loop: Loop) -> None:
     for seconds in (5.0, 7.0, 1.0, 3.0, 100.0):
         outside.expect(seconds)
     assert _pending(loop) == [101.0]
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_whatever_the_loop_makes_of_an_instant_that_is_all_but_there(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """What uvloop gives then is no timer."""
+
+    async def expect() -> None:
+        outside = Outside(Settings(), lambda _: [])
+        for seconds in (0.0003, 0.05, 0.0, 0.0001, 0.0):
+            outside.expect(seconds)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(expect())
