@@ -15,8 +15,10 @@ from faults.chaos.world import World
 
 _EVERY_SECONDS = 0.1
 _OVERDUE = """
-select count(*) from notify.notification
-where status = 'pending' and due_at < clock_timestamp() - interval '1 second'
+select (select count(*) from notify.notification n where n.status = 'pending' and n.due_at < s.ago)
+  + (select count(*) from notify.delivery d where d.status = 'pending' and d.due_at < s.ago)
+  + (select count(*) from notify.delivery d where d.status = 'leased' and d.leased_until < s.ago)
+from (select clock_timestamp() - interval '1 second' as ago) s
 """
 
 
