@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,11 +96,13 @@ def _try(stored: Stored, id: int, *outcomes: tuple[str, str | None], **values: A
 def _come(history: History, id: int, *moments: float, **values: Any) -> object:
     """Let the requests of a notification be these."""
     name = {1: "a", 2: "b", 3: "c", 4: "x"}[id]
-    history.requests = [request for request in history.requests if request.id != id] + [
-        Request(**{"stable_id": f"ntf-i-{10 + id}", "id": id, "recipient": "ada", "title": f"Title of {name}"}
-                | {"reference": name, "arrived": at} | values)
-        for at in moments
-    ]  # fmt: skip
+    others = [request for request in history.requests if request.id != id]
+    came = [Request(f"ntf-i-{10 + id}", id, "ada", f"Title of {name}", name, at) for at in moments]
+    return _set(history, requests=others + [replace(request, **values) for request in came])
+
+
+def _add(history: History, *calls: Call) -> object:
+    history.calls.extend(calls)
     return history
 
 
@@ -132,12 +135,12 @@ SOUND: dict[str, Change] = {
     ),
     "failed, retried and sent": lambda h, s: (
         _try(s, 1, _FAILED, ("failed", "timeout"), ("sent", None), retries_from=2),
-        h.calls.append(Call("retry", 130, 131, "ok", id=1, due_at=130.5)),
+        _add(h, Call("retry", 130, 131, "ok", id=1, due_at=130.5)),
         _set(s.rows[1], due_at=130.5, sent_at=131),
     ),
     "failed, retried and cancelled": lambda h, s: (
         _try(s, 1, _FAILED, ("failed", "timeout"), status="failed", code="timeout"),
-        h.calls.extend([Call("retry", 130, 131, "ok", id=1, due_at=140), Call("cancel", 132, 133, "ok", id=1)]),
+        _add(h, Call("retry", 130, 131, "ok", id=1, due_at=140), Call("cancel", 132, 133, "ok", id=1)),
         _set(s.rows[1], status="cancelled", due_at=140, sent_at=None, cancelled_at=132, cancel_reason="requested"),
     ),
 }
@@ -193,9 +196,9 @@ BROKEN: dict[str, tuple[set[Kind], Change]] = {
         {Kind.EARLY},
         lambda h, s: (
             _try(s, 1, _FAILED, ("failed", "timeout"), status="failed", code="timeout"),
-            h.calls.append(Call("retry", 130, 131, "ok", id=1, due_at=140)),
+            _add(h, Call("retry", 130, 131, "ok", id=1, due_at=140)),
             _set(s.rows[1], status="pending", due_at=300, sent_at=None),
-            h.calls.append(Call("reschedule", 132, 133, "ok", id=1, due_at=300)),
+            _add(h, Call("reschedule", 132, 133, "ok", id=1, due_at=300)),
             _set(h.requests[0], arrived=109),
         ),
     ),
@@ -211,7 +214,7 @@ BROKEN: dict[str, tuple[set[Kind], Change]] = {
         {Kind.CANCELLED_BUT_SENT},
         lambda h, s: (
             _try(s, 1, _FAILED, ("failed", "timeout"), status="failed", code="timeout"),
-            h.calls.extend([Call("retry", 130, 131, "ok", id=1, due_at=140), Call("cancel", 132, 133, "ok", id=1)]),
+            _add(h, Call("retry", 130, 131, "ok", id=1, due_at=140), Call("cancel", 132, 133, "ok", id=1)),
             _set(s.rows[1], status="cancelled", due_at=140, sent_at=None, cancelled_at=132, cancel_reason="requested"),
             _come(h, 1, 110, 141),
         ),
@@ -246,7 +249,7 @@ BROKEN: dict[str, tuple[set[Kind], Change]] = {
     ),
     "refused as sending, and pending": (
         {Kind.WRONG},
-        lambda h, s: h.calls.append(Call("cancel", 120, 121, "failed", id=2, told="sending")),
+        lambda h, s: _add(h, Call("cancel", 120, 121, "failed", id=2, told="sending")),
     ),
     "another title": ({Kind.WRONG}, lambda h, s: _set(h.requests[0], title="?")),
     "another recipient": ({Kind.WRONG}, lambda h, s: _set(h.requests[0], recipient="bob")),

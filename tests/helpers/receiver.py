@@ -39,6 +39,8 @@ class Answer(NamedTuple):
     """hang: no answer. hold: none before `release()`.
     drop: the connection is cut instead of one. stall: the body does not end. endless: it never
     stops coming. garbage: the body alone, which is no HTTP."""
+    after: float = 0.0
+    """Seconds that the receiver takes over it: part of what happens, no wait for something."""
 
 
 class Received(NamedTuple):
@@ -148,6 +150,8 @@ class Receiver:
         came = Received(request.method, request.raw_path, request.headers, body, connection, time.time(), answer.way)
         self.requests.append(came)
         try:
+            if answer.after:
+                await asyncio.sleep(answer.after)
             return await self._give(answer, request, transport)
         except (asyncio.CancelledError, ConnectionError):
             self.left += 1

@@ -20,11 +20,15 @@ SETTINGS = {
 }
 GOOD = Answer()
 _ANSWERS = (
-    (80, GOOD),
-    (6, Answer(500)),
-    (5, Answer(503, {"Retry-After": "1"})),
-    (6, Answer(way="drop")),
-    (3, Answer(way="hang")),
+    (60, GOOD),
+    # Long enough that workers are killed and leases end meanwhile.
+    (20, Answer(after=1.5)),
+    (3, Answer(500)),
+    (3, Answer(500, after=1)),
+    (4, Answer(503, {"Retry-After": "1"})),
+    (3, Answer(way="drop")),
+    (3, Answer(way="drop", after=1)),
+    (4, Answer(way="hang")),
 )
 _CHANNELS: dict[tuple[str, ...], int] = {("inbox",): 70, ("inbox", OUTSIDE): 15, (OUTSIDE,): 15}
 # Most are tried until they get through; some are given up soon.

@@ -139,7 +139,8 @@ async def run(
     await asyncio.to_thread(_prepare, world)
     async with meanwhile(world.keep(), observer.watch(), observer.count_overdue(), observer.ask_ready()):
         if not await settled(observer, _START_SECONDS):
-            raise AssertionError(f"did not start: {observer.why}")
+            said = [slot.said[-1] for slot in world.slots if slot.said]
+            raise AssertionError(f"did not start: {observer.why}; {said}")
         await until_async(lambda: asyncio.to_thread(_is_known, world), _START_SECONDS, "a worker serves the channel")
         observer.recovery = Recovery()
         traffic = Traffic(world, rng, result.history)
