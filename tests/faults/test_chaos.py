@@ -11,7 +11,8 @@ from faults.chaos.report import is_good, summary, table
 from faults.chaos.run import run
 from faults.chaos.world import world
 
-_SEED = 7
+# One whose first storm ends leases and kills a worker: what they had in hand comes back while the run goes on.
+_SEED = 2
 
 
 def test_no_promise_is_broken_by_any_kind_of_fault() -> None:
