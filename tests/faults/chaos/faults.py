@@ -61,7 +61,10 @@ select queue_name, task_name, priority, args, 'todo', scheduled_at
 from notify_jobs.procrastinate_jobs where status = 'todo';
 update notify_jobs.procrastinate_jobs set status = 'doing' where status = 'todo' and random() < 0.5
 """
-_LOSE_LEASES = "update notify.delivery set leased_until = clock_timestamp() where status = 'leased'"
+_END_LEASES = """
+update notify.delivery set leased_until = clock_timestamp() - interval '1 second' where status = 'leased';
+select notify.rescue_deliveries(1000)
+"""
 _LOCK_ROWS = "select from notify.notification where status = 'pending' order by due_at limit 30 for update skip locked"
 _LOCK_SENDING = "select from notify.notification where status = 'sending' order by id limit 30 for update skip locked"
 _LOCK_MAILBOX = "select from notify.mailbox order by random() limit 1 for update skip locked"
@@ -176,6 +179,6 @@ FAULTS: dict[str, Fault] = {
     "lock rows": Fault(_lock, 1, 5),
     "lose signals": Fault(_stating(_LOSE_SIGNALS)),
     "muddle jobs": Fault(_stating(_MUDDLE_JOBS)),
-    # As if their workers had been paused for long: they go on, and others may take over.
-    "end leases": Fault(_stating(_LOSE_LEASES)),
+    # As if their workers had been paused for long: they go on, while others take over at once.
+    "end leases": Fault(_stating(_END_LEASES)),
 }
