@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -89,6 +90,7 @@ def _some_frame(calm: Calm) -> Frame:
 def test_calm_run_has_no_verdict(calm: Calm) -> None:
     assert is_good(calm.result), table(calm.result)
     assert sum(1 for _ in calm.history.frames) > 50
+    assert len(calm.history.requests) > 10
 
 
 def test_a_dropped_row(calm: Calm, undone: psycopg.Connection[object]) -> None:
@@ -104,6 +106,24 @@ def test_a_doubled_seq(calm: Calm, undone: psycopg.Connection[object]) -> None:
     undone.execute("update notify.notification set seq = seq - 1 where id = %s", (frame.id,))
     assert calm.kinds(f"{frame.recipient}: seq {frame.seq - 1}", undone) == {Kind.DOUBLED}
     assert calm.kinds(f"{frame.recipient}: frame {frame.seq} of {frame.id}", undone) == {Kind.DOUBLED}
+
+
+def test_a_delivery_whose_attempts_are_gone(calm: Calm, undone: psycopg.Connection[object]) -> None:
+    """Two requests or more, and nothing that tells of them."""
+    counts = Counter(request.id for request in calm.history.requests)
+    ((id, _),) = counts.most_common(1)
+    assert calm.kinds(f": {id} of", undone) == set()
+    undone.execute(
+        "delete from notify.attempt where delivery_id = (select id from notify.delivery where notification_id = %s)",
+        (id,),
+    )
+    assert calm.kinds(f": {id} of", undone) == {Kind.DOUBLED, Kind.WRONG}
+
+
+def test_a_delivery_that_is_taken_back(calm: Calm, undone: psycopg.Connection[object]) -> None:
+    id = calm.history.requests[0].id
+    undone.execute("update notify.delivery set status = 'pending', sent_at = null where notification_id = %s", (id,))
+    assert Kind.LOST in calm.kinds(f": {id} of", undone)
 
 
 def test_a_cancelled_one_that_is_pending_again(calm: Calm, undone: psycopg.Connection[object]) -> None:

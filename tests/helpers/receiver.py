@@ -10,8 +10,9 @@ import gc
 import json
 import ssl
 import threading
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
@@ -38,6 +39,8 @@ class Answer(NamedTuple):
     """hang: no answer. hold: none before `release()`.
     drop: the connection is cut instead of one. stall: the body does not end. endless: it never
     stops coming. garbage: the body alone, which is no HTTP."""
+    after: float = 0.0
+    """Seconds that the receiver takes over it: part of what happens, no wait for something."""
 
 
 class Received(NamedTuple):
@@ -49,6 +52,10 @@ class Received(NamedTuple):
     body: bytes
     connection: int
     """1, 2, 3, … in the order in which they were used first."""
+    at: float
+    """When it had come, in seconds since 1970."""
+    way: str
+    """That of its answer."""
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -68,7 +75,7 @@ class Receiver:
         self.answered = 0
         """Whole answers."""
         self._released = asyncio.Event()
-        self._answers = [Answer()]
+        self._next: Callable[[], Answer] = Answer
         self._connections: dict[asyncio.BaseTransport, int] = {}
         self._tls = unknown_certificate() if tls is True else tls or None
         self._loop = asyncio.new_event_loop()
@@ -106,7 +113,12 @@ class Receiver:
 
     def answer(self, *answers: Answer) -> None:
         """From now on the requests get these in turn; the last one for all that come after it."""
-        self._answers = list(answers)
+        left = list(answers)
+        self.answer_by(lambda: left.pop(0) if len(left) > 1 else left[0])
+
+    def answer_by(self, choose: Callable[[], Answer]) -> None:
+        """From now on each request gets what is then chosen, in the receiver's thread."""
+        self._next = choose
 
     def wait(self, count: int) -> list[Received]:
         """All requests, once there are so many."""
@@ -134,9 +146,12 @@ class Receiver:
         assert transport is not None
         connection = self._connections.setdefault(transport, len(self._connections) + 1)
         body = await request.read()
-        self.requests.append(Received(request.method, request.raw_path, request.headers, body, connection))
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        answer = self._next()
+        came = Received(request.method, request.raw_path, request.headers, body, connection, time.time(), answer.way)
+        self.requests.append(came)
         try:
+            if answer.after:
+                await asyncio.sleep(answer.after)
             return await self._give(answer, request, transport)
         except (asyncio.CancelledError, ConnectionError):
             self.left += 1

@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 
+from faults.chaos import outside
 from faults.chaos.clients import Names, content
 from faults.chaos.history import Call, History
 from faults.chaos.pace import pause
@@ -22,7 +24,8 @@ _PATIENCE_SECONDS = 8.0
 _ENDINGS = {"commit": 50, "rollback": 15, "late": 15, "cut before commit": 8, "cut at commit": 12}
 _SCHEDULE = """
 select recipient, notification_id from notify.schedule(%(recipients)s, %(title)s, %(message)s, %(at)s,
-  priority => %(priority)s, reference => %(reference)s, idempotency_key => %(key)s)
+  priority => %(priority)s, reference => %(reference)s, idempotency_key => %(key)s, channels => %(channels)s,
+  options => %(options)s)
 """
 
 
@@ -74,7 +77,10 @@ class SqlCaller:
         call.due_at = None if delay is None else round(time.time() + delay, 3)
         at = None if call.due_at is None else datetime.fromtimestamp(call.due_at, UTC)
         call.key = self._names.fresh("sql-key") if self._rng.random() < 0.3 else None
+        outside.choose(call, self._rng)
+        retry = outside.policy(call)
         given = content(call) | {"recipients": list(call.recipients), "at": at, "key": call.key}
+        given |= {"channels": list(call.channels), "options": Jsonb({"retry": retry}) if retry else None}
         cursor = await connection.execute(_SCHEDULE, given)
         return dict(await cursor.fetchall())
 

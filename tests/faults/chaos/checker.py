@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
-from faults.chaos.history import Batch, Call, Frame, History, Row, Stored
+from faults.chaos.case import Case
+from faults.chaos.deliveries import judge_deliveries
+from faults.chaos.history import Batch, Call, History, Row, Stored
 from faults.chaos.streams import judge_streams
 from faults.chaos.times import due_times, is_early
 from faults.chaos.verdicts import Kind, Verdict
 
 __all__ = ["check"]
 
-_SCHEDULES = ("schedule", "sql_schedule")
-_CHANGES = ("reschedule", "send", "retry")
 # Answers that are kept under their key; another refusal changed nothing and may be mended.
 _KEPT = (200, 201, 404, 409)
 # What is overdue by so little when the rows are read is not late yet.
@@ -24,7 +22,7 @@ _OVERDUE_SECONDS = 1.0
 
 def check(history: History, stored: Stored) -> list[Verdict]:
     """Every promise that was broken."""
-    case = _Case.of(history, stored)
+    case = Case.of(history, stored)
     return [
         *_judge_schedules(case),
         *_judge_rows(case),
@@ -33,53 +31,11 @@ def check(history: History, stored: Stored) -> list[Verdict]:
         *_judge_refusals(case),
         *_judge_repeats(case),
         *judge_streams(history, stored),
+        *judge_deliveries(case),
     ]
 
 
-@dataclass(slots=True)
-class _Case:
-    """The history by what it is about."""
-
-    history: History
-    stored: Stored
-    schedules: dict[str, Call]
-    changes: dict[int, list[Call]]
-    cancels: dict[int, list[Call]]
-    cancels_of: dict[str, list[Call]]
-    batches_of: dict[str, list[Batch]]
-    rows_of: dict[int, list[Row]]
-    frames_of: dict[int, list[Frame]]
-
-    @classmethod
-    def of(cls, history: History, stored: Stored) -> _Case:
-        groups: list[defaultdict[Any, list[Any]]] = [defaultdict(list) for _ in range(6)]
-        case = cls(history, stored, {}, *groups)
-        for call in history.calls:
-            case._sort(call)
-        for batch in stored.batches.values():
-            if batch.reference is not None:
-                case.batches_of[batch.reference].append(batch)
-        for row in stored.rows.values():
-            case.rows_of[row.batch_id].append(row)
-        for frame in history.frames:
-            case.frames_of[frame.id].append(frame)
-        return case
-
-    def _sort(self, call: Call) -> None:
-        if call.kind in _SCHEDULES and call.reference is not None:
-            self.schedules[call.reference] = call
-        elif call.kind in _CHANGES and call.id is not None:
-            self.changes[call.id].append(call)
-        elif call.kind == "cancel" and call.id is not None:
-            self.cancels[call.id].append(call)
-        elif call.kind == "cancel_reference" and call.reference is not None:
-            self.cancels_of[call.reference].append(call)
-
-    def batch(self, row: Row) -> Batch:
-        return self.stored.batches[row.batch_id]
-
-
-def _judge_schedules(case: _Case) -> Iterator[Verdict]:
+def _judge_schedules(case: Case) -> Iterator[Verdict]:
     """What was acknowledged is stored, once; what was refused or rolled back is not."""
     for reference, call in case.schedules.items():
         batches = case.batches_of.get(reference, [])
@@ -107,30 +63,31 @@ def _judge_ids(call: Call, rows: list[Row]) -> Iterator[Verdict]:
                 yield Verdict(Kind.DOUBLED, f"{call.reference}: {recipient} has it {times} times")
 
 
-def _judge_unknown_batches(case: _Case) -> Iterator[Verdict]:
+def _judge_unknown_batches(case: Case) -> Iterator[Verdict]:
     for reference in case.batches_of:
         if reference not in case.schedules:
             yield Verdict(Kind.ROLLED_BACK, f"{reference} is stored, and nobody asked for it")
 
 
-def _judge_rows(case: _Case) -> Iterator[Verdict]:
-    """What was due is sent once, unless it was cancelled or had expired."""
+def _judge_rows(case: Case) -> Iterator[Verdict]:
+    """What was due is sent once, unless it was cancelled or had expired. Where the inbox is no channel of it, its
+    deliveries decide."""
     for row in case.stored.rows.values():
-        name = f"{case.batch(row).reference}: {row.id} of {row.recipient}"
+        name = case.name(row)
         match row.status:
             case "sent":
-                if row.seq is None or row.sent_at is None:
-                    yield Verdict(Kind.LOST, f"{name} is sent without a place in the stream")
+                if row.sent_at is None or (row.seq is not None) != case.batch(row).has_inbox:
+                    yield Verdict(Kind.LOST, f"{name} is sent, and its place in the stream is {row.seq}")
             case "cancelled":
                 yield from _judge_cancelled(case, row, name)
             case "pending":
                 if row.due_at < case.stored.at - _OVERDUE_SECONDS:
                     yield Verdict(Kind.LOST, f"{name} was due {case.stored.at - row.due_at:.1f} s ago")
-            case _:
+            case _ if case.batch(row).has_inbox:
                 yield Verdict(Kind.LOST, f"{name} is {row.status}: {row.failure_reason}")
 
 
-def _judge_cancelled(case: _Case, row: Row, name: str) -> Iterator[Verdict]:
+def _judge_cancelled(case: Case, row: Row, name: str) -> Iterator[Verdict]:
     if row.cancel_reason == "expired":
         expires_at = case.batch(row).expires_at
         if expires_at is None or row.cancelled_at is None or row.cancelled_at < expires_at:
@@ -141,14 +98,14 @@ def _judge_cancelled(case: _Case, row: Row, name: str) -> Iterator[Verdict]:
         yield Verdict(Kind.LOST, f"{name} was cancelled, and nobody had asked for it")
 
 
-def _judge_times(case: _Case) -> Iterator[Verdict]:
+def _judge_times(case: Case) -> Iterator[Verdict]:
     """The last acknowledged time holds, and nothing is sent before it."""
     for row in case.stored.rows.values():
         batch = case.batch(row)
-        call = case.schedules.get(batch.reference or "")
+        call = case.schedule(row)
         if call is None:
             continue
-        name = f"{batch.reference}: {row.id} of {row.recipient}"
+        name = case.name(row)
         times = due_times(call, batch, case.changes.get(row.id, []))
         if not any(time.holds(row.due_at) for time in times):
             yield Verdict(Kind.RESCHEDULE, f"{name} is due at {row.due_at:.6f}, acknowledged was {times}")
@@ -159,7 +116,7 @@ def _judge_times(case: _Case) -> Iterator[Verdict]:
                 yield Verdict(Kind.EARLY, f"{name} was heard at {frame.arrived}, due {times}")
 
 
-def _judge_cancels(case: _Case) -> Iterator[Verdict]:
+def _judge_cancels(case: Case) -> Iterator[Verdict]:
     """Cancelled with 200: never sent."""
     for id, calls in case.cancels.items():
         row = case.stored.rows.get(id)
@@ -172,7 +129,7 @@ def _judge_cancels(case: _Case) -> Iterator[Verdict]:
     yield from _judge_cancelled_counts(case)
 
 
-def _judge_cancelled_counts(case: _Case) -> Iterator[Verdict]:
+def _judge_cancelled_counts(case: Case) -> Iterator[Verdict]:
     """By reference a count is told, not ids: there must be at least as many."""
     for reference, calls in case.cancels_of.items():
         rows = [row for batch in case.batches_of.get(reference, []) for row in case.rows_of[batch.id]]
@@ -183,30 +140,32 @@ def _judge_cancelled_counts(case: _Case) -> Iterator[Verdict]:
             yield Verdict(Kind.CANCELLED_BUT_SENT, f"{reference}: {told} were cancelled, {really} are")
 
 
-def _judge_refusals(case: _Case) -> Iterator[Verdict]:
+def _judge_refusals(case: Case) -> Iterator[Verdict]:
     """A refusal names a status that fits, and what is known is found."""
     for calls in (*case.cancels.values(), *case.changes.values()):
         for call in calls:
             row = case.stored.rows.get(call.id or 0)
             if call.outcome != "failed" or row is None:
                 continue
-            if call.told is not None and not _fits(call, row):
+            if call.told is not None and not _fits(call, row, case.batch(row)):
                 yield Verdict(Kind.WRONG, f"{call.kind} of {row.id} was told {call.told}, and it is {row.status}")
 
 
-def _fits(refused: Call, row: Row) -> bool:
+def _fits(refused: Call, row: Row, batch: Batch) -> bool:
     """Whether what was told then can be followed by what is now."""
     match refused.told:
         case "sent" | "cancelled":
             return row.status == refused.told
         case "failed":  # a retry may have come since
             return refused.kind != "retry"
+        case "sending":  # and whatever its deliveries made of it
+            return not batch.has_inbox
         case "pending":  # and not overdue yet
             return refused.kind == "retry"
     return False
 
 
-def _judge_repeats(case: _Case) -> Iterator[Verdict]:
+def _judge_repeats(case: Case) -> Iterator[Verdict]:
     """The same key gives the first answer, marked as a replay."""
     for call in case.history.calls:
         kept = [answer for answer in call.answers if answer.status in _KEPT]

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from faults.chaos import outside
 from faults.chaos.history import Answer, Call, History
 from faults.chaos.pace import pause
 from faults.chaos.world import KEY
@@ -81,7 +82,8 @@ class HttpCaller:
     async def _schedule(self) -> None:
         call = self._call("schedule", reference=self._names.fresh("http"), recipients=self._names.audience())
         delay = self._rng.choice((None, None, self._rng.uniform(0.2, 5), self._rng.uniform(0.2, 5), 3600))
-        body = content(call) | {"recipients": call.recipients}
+        outside.choose(call, self._rng)
+        body = content(call) | {"recipients": call.recipients, "channels": call.channels, "retry": outside.policy(call)}
         if delay is not None:
             call.due_at = round(call.started + delay, 3)
             body["scheduled_at"] = written(call.due_at)

@@ -35,6 +35,8 @@ end
 $$;
 create trigger chaos before update on notify.notification for each row execute function chaos.fail();
 create trigger chaos before update on notify.mailbox for each row execute function chaos.fail();
+create trigger chaos before insert or update on notify.delivery for each row execute function chaos.fail();
+create trigger chaos before insert on notify.attempt for each row execute function chaos.fail();
 """
 _END_LISTENERS = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'notify-listener'"
 _END_TICKER_IN_A_DRAIN = """
@@ -59,7 +61,12 @@ select queue_name, task_name, priority, args, 'todo', scheduled_at
 from notify_jobs.procrastinate_jobs where status = 'todo';
 update notify_jobs.procrastinate_jobs set status = 'doing' where status = 'todo' and random() < 0.5
 """
+_END_LEASES = """
+update notify.delivery set leased_until = clock_timestamp() - interval '1 second' where status = 'leased';
+select notify.rescue_deliveries(1000)
+"""
 _LOCK_ROWS = "select from notify.notification where status = 'pending' order by due_at limit 30 for update skip locked"
+_LOCK_SENDING = "select from notify.notification where status = 'sending' order by id limit 30 for update skip locked"
 _LOCK_MAILBOX = "select from notify.mailbox order by random() limit 1 for update skip locked"
 
 
@@ -136,6 +143,7 @@ async def _fail_writes(world: World, rng: random.Random) -> AsyncIterator[None]:
 async def _lock(world: World, rng: random.Random) -> AsyncIterator[None]:
     async with await _connect(world) as connection, connection.transaction(force_rollback=True):
         await connection.execute(_LOCK_ROWS)
+        await connection.execute(_LOCK_SENDING)
         await connection.execute(_LOCK_MAILBOX)
         yield
 
@@ -171,4 +179,6 @@ FAULTS: dict[str, Fault] = {
     "lock rows": Fault(_lock, 1, 5),
     "lose signals": Fault(_stating(_LOSE_SIGNALS)),
     "muddle jobs": Fault(_stating(_MUDDLE_JOBS)),
+    # As if their workers had been paused for long: they go on, while others take over at once.
+    "end leases": Fault(_stating(_END_LEASES)),
 }

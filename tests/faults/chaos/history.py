@@ -1,4 +1,4 @@
-"""What was said and heard: every call with its outcome, every frame with its time, and the rows at the end.
+"""What was said and heard: every call with its outcome, every frame and request with its time, and the rows at the end.
 
 All times are seconds since 1970; callers, listeners and the server share one machine and so one clock.
 """
@@ -37,6 +37,8 @@ class Call:
     due_at: float | None = None
     expires_at: float | None = None
     ids: dict[str, int] = field(default_factory=dict)
+    channels: tuple[str, ...] = ("inbox",)
+    retries: int = 0
     # Changes: of which notification, and when it is due by them (None: not known).
     id: int | None = None
     # Cancels by reference: how many. Refusals: the status that was told.
@@ -95,11 +97,26 @@ class Heard:
 
 
 @dataclass(slots=True)
+class Request:
+    """One call of the webhook, as it came to the receiver; whatever that answered."""
+
+    stable_id: str
+    id: int
+    recipient: str
+    title: str
+    reference: str | None
+    arrived: float
+    # Instead of an answer the receiver cut a connection that had been used before.
+    cut: bool = False
+
+
+@dataclass(slots=True)
 class History:
     """All that happened."""
 
     calls: list[Call] = field(default_factory=list)
     listeners: dict[str, Heard] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
 
     def begin(self, call: Call) -> Call:
         self.calls.append(call)
@@ -118,6 +135,11 @@ class Batch:
     title: str
     scheduled_at: float
     expires_at: float | None
+    channels: list[str] = field(default_factory=lambda: ["inbox"])
+
+    @property
+    def has_inbox(self) -> bool:
+        return "inbox" in self.channels
 
 
 @dataclass(slots=True)
@@ -145,10 +167,34 @@ class Mailbox:
 
 
 @dataclass(slots=True)
+class Attempt:
+    """A try of a delivery, as it was recorded."""
+
+    delivery_id: int
+    number: int
+    outcome: str
+    code: str | None = None
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A notification on the webhook. `retries_from`: attempts before it was replayed, which count no more."""
+
+    id: int
+    notification_id: int
+    status: str
+    attempts: int
+    retries_from: int = 0
+    code: str | None = None
+    tried: list[Attempt] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Stored:
-    """The rows of one snapshot, and when it was taken."""
+    """The rows of one snapshot, and when it was taken. Deliveries are by their notification's id."""
 
     at: float
     batches: dict[int, Batch]
     rows: dict[int, Row]
     mailboxes: dict[str, Mailbox]
+    deliveries: dict[int, Delivery] = field(default_factory=dict)

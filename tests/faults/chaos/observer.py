@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import httpx
 import psycopg
+from psycopg.rows import dict_row
 
 from faults.chaos.callers import patiently
 from faults.chaos.pace import pause
@@ -15,8 +16,10 @@ from faults.chaos.world import World
 
 _EVERY_SECONDS = 0.1
 _OVERDUE = """
-select count(*) from notify.notification
-where status = 'pending' and due_at < clock_timestamp() - interval '1 second'
+select (select count(*) from notify.notification n where n.status = 'pending' and n.due_at < s.ago) as overdue,
+  (select count(*) from notify.delivery d where d.status = 'pending' and d.due_at < s.ago) as "overdue outside",
+  (select count(*) from notify.delivery d where d.status = 'leased' and d.leased_until < s.ago) as "leases over"
+from (select clock_timestamp() - interval '1 second' as ago) s
 """
 
 
@@ -48,7 +51,7 @@ class Observer:
         self.recovery = Recovery()
         self.well = False
         self.why = ""
-        self.overdue: int | None = None
+        self.overdue: dict[str, int] | None = None
         self._ready: dict[str, str] = {}
 
     async def watch(self) -> None:
@@ -59,8 +62,8 @@ class Observer:
             reasons = [reason for reason in unready if not reason.endswith(" ready")]
             if self.overdue is None:
                 reasons.append("the database is away")
-            elif self.overdue:
-                reasons.append(f"{self.overdue} overdue")
+            else:
+                reasons += [f"{count} {what}" for what, count in self.overdue.items() if count]
             self.why = "; ".join(reasons)
             self.well = not self.why
             self.recovery.note(time.monotonic(), lasting=self._lasting(), ill=self.why)
@@ -69,10 +72,10 @@ class Observer:
         """Keep `overdue` true; None while the database does not answer."""
         while True:
             with contextlib.suppress(psycopg.OperationalError):
-                async with await psycopg.AsyncConnection.connect(self._world.dsn, autocommit=True) as connection:
+                async with await _connect(self._world) as connection:
                     while True:
                         cursor = await patiently(connection, connection.execute(_OVERDUE))
-                        ((self.overdue,),) = await cursor.fetchall()
+                        (self.overdue,) = await cursor.fetchall()
                         await pause(_EVERY_SECONDS)
             self.overdue = None
             await pause(_EVERY_SECONDS)
@@ -84,6 +87,10 @@ class Observer:
                 for api in self._world.apis:
                     self._ready[api.name] = await _state(client, api.url)
                 await pause(_EVERY_SECONDS)
+
+
+async def _connect(world: World) -> psycopg.AsyncConnection[dict[str, int]]:
+    return await psycopg.AsyncConnection.connect(world.dsn, autocommit=True, row_factory=dict_row)
 
 
 async def _state(client: httpx.AsyncClient, url: str) -> str:

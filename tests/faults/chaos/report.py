@@ -32,6 +32,7 @@ def summary(result: Result) -> dict[str, Any]:
         "faults missed": dict(result.missed),
         "broken": {kind.value: broken[kind] for kind in Kind},
         "notifications": len(result.stored.rows) if result.stored else 0,
+        **_outside(result),
         "frames": sum(1 for _ in result.history.frames),
         "closes": dict(Counter(code for heard in result.history.listeners.values() for code in heard.closes)),
         "exits": result.exits,
@@ -53,9 +54,25 @@ def table(result: Result) -> str:
     for name in ("unknown for", "faults", "faults missed", "closes", "exits", "lateness"):
         lines.append(f"{name}: {', '.join(f'{key} {count}' for key, count in told[name].items())}")
     lines += ["", *(f"{name:<28}{count:>6}" for name, count in told["broken"].items()), ""]
-    lines += [f"{name:<28}{told[name]:>6}" for name in ("notifications", "frames", "longest recovery")]
+    lines += [
+        f"{name:<28}{told[name]:>6}" for name in ("notifications", *_outside(result), "frames", "longest recovery")
+    ]
     lines[-1] += f"  {result.waited_for}"
     return "\n".join(lines + [f"unsettled: {result.unsettled}"] * bool(result.unsettled) + _first_cases(result))
+
+
+def _outside(result: Result) -> dict[str, int]:
+    """What went to the webhook. Doubles: requests beyond the first under the same id."""
+    deliveries = result.stored.deliveries.values() if result.stored else ()
+    requests = result.history.requests
+    return {
+        "outside deliveries": len(deliveries),
+        "given up": sum(delivery.status == "failed" for delivery in deliveries),
+        "leases lost": sum(attempt.code == "lease-lost" for delivery in deliveries for attempt in delivery.tried),
+        "requests": len(requests),
+        "doubles under the same id": len(requests) - len({request.stable_id for request in requests}),
+        "of a connection cut off": sum(request.cut for request in requests),
+    }
 
 
 def _first_cases(result: Result) -> list[str]:

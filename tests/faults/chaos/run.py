@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 import httpx
 import psycopg
 
-from faults.chaos import rows
+from faults.chaos import outside, rows
 from faults.chaos.callers import SqlCaller
 from faults.chaos.checker import check
 from faults.chaos.clients import HttpCaller, Names
+from faults.chaos.deliveries import OUTSIDE
 from faults.chaos.faults import PREPARE
 from faults.chaos.history import Heard, History, Stored
 from faults.chaos.listeners import Listener, Manner, never_read, talk_garbage
@@ -27,6 +28,7 @@ from faults.chaos.observer import Observer, Recovery
 from faults.chaos.pace import meanwhile, pause
 from faults.chaos.verdicts import Verdict
 from faults.chaos.world import KEY, World
+from helpers.wait import until_async
 
 RECIPIENTS = tuple(f"r{number}" for number in range(30))
 _HTTP_CALLERS = 6
@@ -36,6 +38,8 @@ _NEVER_READING = 3
 _GARBAGE_TALKERS = 2
 _SETTLE_SECONDS = 120.0
 _START_SECONDS = 60.0
+_KNOWN = "select from notify.channel where name = %s"
+_TO_DELIVER = "select count(*) from notify.delivery where status in ('pending', 'leased')"
 _SOON = "select count(*) from notify.notification where status = 'pending' and due_at < now() + interval '1 minute'"
 
 
@@ -76,7 +80,9 @@ class Traffic:
     async def register(self) -> None:
         """Recipients and their tokens, by the first API that serves."""
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}, timeout=10) as client:
-            body = {"recipients": [{"id": id} for id in RECIPIENTS]}
+            url = self._world.receiver.url
+            people = [{"id": id, "addresses": {OUTSIDE: f"{url}/{id}"}} for id in RECIPIENTS]
+            body = {"recipients": people}
             (await client.post(f"{self.urls[0]}/api/recipients", json=body)).raise_for_status()
             for id in RECIPIENTS:
                 answer = await client.post(f"{self.urls[0]}/api/recipients/{id}/tokens")
@@ -111,12 +117,14 @@ class Traffic:
                     caller.stop()
 
     def unheard(self) -> str:
-        """What is still to come: rows that are soon due, and frames."""
+        """What is still to come: rows that are soon due, deliveries, and frames."""
         with self._world.connect() as db:
             ((soon,),) = db.execute(_SOON).fetchall()
+            ((left,),) = db.execute(_TO_DELIVER).fetchall()
             ends = dict(db.execute("select recipient, last_seq from notify.mailbox").fetchall())
         behind = [id for id, heard in self._history.listeners.items() if heard.handled < ends[id]]
-        return ", ".join([f"{soon} pending"] * bool(soon) + [f"behind: {behind}"] * bool(behind))
+        missing = {f"{soon} pending": soon, f"{left} to be delivered": left, f"behind: {behind}": behind}
+        return ", ".join(text for text, count in missing.items() if count)
 
 
 async def run(
@@ -131,15 +139,20 @@ async def run(
     await asyncio.to_thread(_prepare, world)
     async with meanwhile(world.keep(), observer.watch(), observer.count_overdue(), observer.ask_ready()):
         if not await settled(observer, _START_SECONDS):
-            raise AssertionError(f"did not start: {observer.why}")
+            said = [slot.said[-1] for slot in world.slots if slot.said]
+            raise AssertionError(f"did not start: {observer.why}; {said}")
+        await until_async(lambda: asyncio.to_thread(_is_known, world), _START_SECONDS, "a worker serves the channel")
         observer.recovery = Recovery()
         traffic = Traffic(world, rng, result.history)
+        world.receiver.answer_by(outside.drawn_answers(random.Random(rng.random())))
         await traffic.register()
         async with traffic.listening():
             async with traffic.calling():
                 await pause(calm_seconds)
                 await nemesis.run(script, observer, storm_seconds)
+            world.receiver.answer(outside.GOOD)
             result.unsettled = await _settle(traffic, observer)
+            result.history.requests += outside.as_requests(world.receiver.requests)
             result.stored = await asyncio.to_thread(_read, world)
     result.seconds, result.recovery = time.monotonic() - begun, observer.recovery.longest
     result.waited_for = observer.recovery.reason
@@ -159,6 +172,11 @@ async def _settle(traffic: Traffic, observer: Observer) -> str:
         await pause(0.2)
         missing = observer.why or await asyncio.to_thread(traffic.unheard)
     return missing
+
+
+def _is_known(world: World) -> bool:
+    with world.connect() as db:
+        return db.execute(_KNOWN, (OUTSIDE,)).rowcount > 0
 
 
 def _prepare(world: World) -> None:

@@ -32,6 +32,13 @@ def due_times(schedule: Call, batch: Batch, changes: list[Call]) -> list[Time]:
     return times + [_asked(call) for call in changes if call.outcome == "unknown"]
 
 
+def ever_due(schedule: Call, batch: Batch, changes: list[Call]) -> list[Time]:
+    """As `due_times`, and also those before it failed and was retried: what was tried then was due then."""
+    if any(call.kind == "retry" and call.outcome != "failed" for call in changes):
+        return [_first(schedule, batch), *(_asked(call) for call in changes if call.outcome != "failed")]
+    return due_times(schedule, batch, changes)
+
+
 def is_early(at: float | None, times: list[Time]) -> bool:
     """Whether this instant lies before all of them."""
     return at is not None and at < min(time.first for time in times) - _ROUNDING

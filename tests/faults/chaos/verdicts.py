@@ -14,6 +14,7 @@ class Kind(StrEnum):
     EARLY = "early"
     HOLE = "holes"
     CANCELLED_BUT_SENT = "cancelled but sent"
+    UNASKED = "sent unasked"
     ROLLED_BACK = "rolled back but there"
     REPLAY = "wrong replays"
     RESCHEDULE = "reschedules ignored"

@@ -17,9 +17,11 @@ from typing import Any
 import psutil
 import psycopg
 
+from faults.chaos import outside
 from faults.chaos.pace import pause
 from helpers.programs import Program
 from helpers.proxy import Proxy
+from helpers.receiver import Receiver
 from notify.postgres import embedded
 from notify.postgres.embedded import Embedded
 from notify.postgres.migrate import migrate
@@ -29,7 +31,12 @@ KEY = "a-key-for-the-chaos-run"
 # Without fsync, as a server that is killed loses nothing that the operating system has.
 _SETTINGS = {"synchronous_commit": "off", "fsync": "off", "wal_writer_delay": "10s"}
 # Of the service: ticks and looks at the keys often enough to be seen within a run.
-_ENVIRONMENT = {"api_key": KEY, "ws_ping_seconds": "5", "log_level": "warning", "log_format": "json"}
+_ENVIRONMENT = {
+    "api_key": KEY,
+    "ws_ping_seconds": "5",
+    "log_level": "warning",
+    "log_format": "json",
+} | outside.SETTINGS
 _APIS = 2
 _WORKERS = 2
 _START_AGAIN_SECONDS = 0.3
@@ -93,7 +100,8 @@ class Api(Slot):
 
 
 class World:
-    """Everything that runs. `links` has also the one of the SQL callers, at the end."""
+    """Everything that runs. `links` has also the one of the SQL callers, at the end. No link leads to the receiver of
+    webhooks, which is this process' own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -105,6 +113,7 @@ class World:
         migrate(self.dsn)
         self._open = contextlib.ExitStack()
         self.links: list[Proxy] = []
+        self.receiver = self._open.enter_context(Receiver())
         self.apis = [Api(self, f"api {number}") for number in range(_APIS)]
         self.workers = [Slot(self, f"worker {number}", "worker") for number in range(_WORKERS)]
         self.sql_link = self.link()
