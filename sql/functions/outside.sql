@@ -59,7 +59,8 @@ begin
     v_end := v_local::date + v_to;
   end if;
   -- Where clocks are put back, the local end may name an instant that is over.
-  return case when v_end is not null then greatest(v_end at time zone v_zone, p_now + interval '1 minute') end;
+  return case when v_end at time zone v_zone > p_now then v_end at time zone v_zone
+    when v_end is not null then p_now + interval '1 minute' end;
 exception when data_exception then
   -- Stored before quiet hours were checked, or a zone that the server no longer knows.
   return null;
@@ -421,6 +422,7 @@ begin
   );
   with given as materialized (
     select g.id, g.kind, g.code, g.detail, g.seconds, g.delay, g.rest, coalesce(g.disable, false) as disable, coalesce(g.outage, false) as outage, g.hash,
+      not coalesce(g.outage, false) and g.hash is not null as told,
       d.notification_id, d.attempts + 1 as number, n.recipient
     from unnest(p_ids, p_tokens, p_kinds, p_codes, p_details, p_seconds, p_delays, p_rests, p_disable, p_outages, p_hashes)
       as g (id, token, kind, code, detail, seconds, delay, rest, disable, outage, hash)
@@ -446,11 +448,11 @@ begin
   )
   select count(*) as many, array_agg(g.notification_id) filter (where g.kind = 'sent') as sent,
     array_agg(g.notification_id) filter (where g.kind = 'failed') as failed,
-    -- An outage says nothing of an address.
-    array_agg(g.recipient) filter (where not g.outage) as recipients, array_agg(g.hash) filter (where not g.outage) as hashes,
-    array_agg(g.kind) filter (where not g.outage) as kinds, array_agg(g.rest) filter (where not g.outage) as rests,
-    array_agg(g.disable) filter (where not g.outage) as disable, array_agg(coalesce(g.detail, g.code)) filter (where not g.outage) as reasons,
-    count(*) filter (where g.outage) as outages, bool_or(g.kind <> 'sent' and not g.outage) as some_failed
+    -- Neither an outage nor what was given up before it was sent (no hash) says anything of an address.
+    array_agg(g.recipient) filter (where g.told) as recipients, array_agg(g.hash) filter (where g.told) as hashes,
+    array_agg(g.kind) filter (where g.told) as kinds, array_agg(g.rest) filter (where g.told) as rests,
+    array_agg(g.disable) filter (where g.told) as disable, array_agg(coalesce(g.detail, g.code)) filter (where g.told) as reasons,
+    count(*) filter (where g.outage) as outages, count(*) filter (where g.told) as answers, bool_or(g.kind <> 'sent' and g.told) as some_failed
   into v_given from given g;
   recorded := v_given.many;
   disabled := '{}';
@@ -460,7 +462,7 @@ begin
   if v_given.failed is not null then
     perform notify.conclude(v_given.failed);
   end if;
-  perform notify.rest_channel(p_channel, v_given.outages::integer, (recorded - v_given.outages)::integer, p_threshold, p_breaker_seconds);
+  perform notify.rest_channel(p_channel, v_given.outages::integer, v_given.answers::integer, p_threshold, p_breaker_seconds);
   if v_given.some_failed or exists (
       select from notify.endpoint e where e.channel = p_channel and e.recipient = any (v_given.recipients)) then
     disabled := notify.note_endpoints(p_channel, v_given.recipients, v_given.hashes, v_given.kinds, v_given.rests, v_given.disable,
@@ -474,7 +476,7 @@ begin
 end
 $$;
 comment on function notify.record_attempts(text, bigint[], uuid[], text[], text[], text[], double precision[], double precision[], double precision[], boolean[], boolean[], text[], double precision, integer, double precision) is
-  'Records attempts where their lease still holds, and what follows: sent, due again after its delay, or failed; the notification''s status; which addresses fail; and whether the channel itself does. p_seconds: how long each took. Returns how many were recorded, whose addresses were disabled, which could not be recorded now as their notification is locked, and whether the channel is paused or rests (stopped).';
+  'Records attempts where their lease still holds, and what follows: sent, due again after its delay, or failed; the notification''s status; which addresses fail; and whether the channel itself does. p_seconds: how long each took; p_hashes: of the address that was tried, null where none was. Returns how many were recorded, whose addresses were disabled, which could not be recorded now as their notification is locked, and whether the channel is paused or rests (stopped).';
 
 create or replace function notify.release_deliveries(p_ids bigint[], p_tokens uuid[]) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

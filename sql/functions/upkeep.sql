@@ -44,6 +44,8 @@ declare
 begin
   v_ids := array(
     select n.id from notify.notification n where n.sent_at is not null and n.sent_at < v_before
+      -- In the inbox for long, and yet on its way outside: its channel or type is paused, or it is tried again.
+      and not exists (select from notify.delivery d where d.notification_id = n.id and d.status in ('pending', 'leased'))
     order by n.sent_at limit p_max for update skip locked
   ) || array(
     select n.id from notify.notification n where n.failed_at is not null and n.failed_at < v_before
@@ -65,7 +67,7 @@ begin
 end
 $$;
 comment on function notify.delete_old(interval, integer) is
-  'Retention: deletes up to p_max sent and as many failed notifications older than p_older_than. Streams keep their floor, unread its count. What another session has locked is left for the next time.';
+  'Retention: deletes up to p_max sent and as many failed notifications older than p_older_than. Streams keep their floor, unread its count. What has a delivery that is not done stays; what another session has locked is left for the next time.';
 
 -- The search path is for the triggers of Procrastinate's tables.
 create or replace function notify.tidy(p_keep_answers interval, p_max integer, out answers integer, out wakeups integer, out jobs integer)

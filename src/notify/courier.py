@@ -25,7 +25,7 @@ from notify.delivery import Leased, Recorded, Tried, lease_deliveries, record_at
 from notify.errors import NotifyError
 from notify.limit import Limit
 from notify.postgres.pool import Pool
-from notify.retry import is_exhausted, judge
+from notify.retry import Verdict, give_up, judge
 from notify.supervise import backoff, describe, to_the_end
 
 log = structlog.stdlib.get_logger("notify.courier")
@@ -40,9 +40,6 @@ _LOCKED_SECONDS = 0.25
 # What is under way when the worker stops has so long to end; what then is not done is tried again by another.
 _LAST_SECONDS = 3.0
 _OUTAGE_CAP = 2.0
-# Leases that may be lost beyond all retries before it is not tried again: what was lost may never have been sent, and
-# what kills every worker is not to be tried for ever.
-_MOST_LOST = 3
 AWAY = (psycopg.Error, PoolTimeout, NotifyError)
 
 
@@ -166,7 +163,7 @@ class Courier:
         return int(self._channel.concurrency * min(self._ahead, max(1, fast)))
 
     async def _send_all(self) -> None:
-        while True:
+        while not self._stopping:  # else whoever lost its cancellation in a channel's call would wait for more
             task = await self._waiting.get()
             self._under_way += 1
             try:
@@ -181,10 +178,10 @@ class Courier:
         if self._is_down or task.until - started < self._settings.send_seconds:
             self._late.append(leased)  # it would fail, or could end after the lease
             return
-        if is_exhausted(leased.retry, leased.tries - _MOST_LOST):
-            outcome = Outcome(kind="final", code="lease-lost", detail="workers that took it never told what came of it")
-        else:
-            outcome = await self._attempt(leased)
+        if (over := give_up(leased.retry, tries=leased.tries, age=leased.age)) is not None:
+            self._tried.append((task, Tried(leased, over, Verdict("failed"), 0.0, called=False)))
+            return
+        outcome = await self._attempt(leased)
         seconds = time.monotonic() - started
         self._pace = seconds if not self._pace else 0.9 * self._pace + 0.1 * seconds
         self._down = self._down + 1 if outcome.outage else 0

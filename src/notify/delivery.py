@@ -75,6 +75,8 @@ class Tried(msgspec.Struct, frozen=True):
     outcome: Outcome
     verdict: Verdict
     seconds: float
+    called: bool = True
+    """Whether the channel was asked; what was given up before says nothing of the channel, nor of the address."""
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -135,7 +137,7 @@ async def record_attempts(
         rests=_unless_empty([one.outcome.retry_after for one in tried]),
         disable=_unless_empty([one.outcome.disable for one in tried]),
         outages=_unless_empty([one.outcome.outage for one in tried]),
-        hashes=[one.leased.address_hash for one in tried],
+        hashes=[one.leased.address_hash if one.called else None for one in tried],
         most_days=disable_after_days,
         threshold=settings.breaker_failures,
         breaker_seconds=settings.breaker_seconds,

@@ -80,7 +80,8 @@ class Outside:
             for one in couriers:
                 one.emptied = self._soon.set
                 group.create_task(supervise(f"courier {one.name}", one.run), name=f"courier {one.name}")
-            group.create_task(self._look(pool), name="outside")
+            # Supervised, too, as only that cancels again what has lost its cancellation: this group would wait for it.
+            group.create_task(supervise("looks at deliveries", lambda: self._look(pool)), name="outside")
 
     async def _look(self, pool: Pool) -> None:
         """Whenever told so, ask what is due, and wake those whose it is. An outage of the database ends nothing here:

@@ -22,10 +22,18 @@ class Policy(msgspec.Struct, frozen=True):
     """The pause after the first failure, the second, …; as many retries as there are."""
     jitter: float = 0.1
     """Up to so large a part of a delay is added to it at random, so that what failed together does not return so."""
-    max_age: float = 86_400.0
-    """A try that would come so long after the first one, since it was made or last replayed, is not made."""
+    max_age: float = 172_800.0
+    """A try that would come so long after the first one, since it was made or last replayed, is not made. Two days, as
+    a provider may ask to be left alone for one."""
     final: tuple[str, ...] = ()
     """Error codes after which there is no retry, besides what the channel calls final; http-4xx is all of them."""
+
+
+# Leases that may be lost beyond all retries before it is not tried again: what was lost may never have been sent, and
+# what kills every worker is not to be tried for ever.
+_MOST_LOST = 3
+# Seconds between tries to reach a channel that is down, where the policy has no retries.
+_OUTAGE_DELAY = 60.0
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -51,16 +59,33 @@ def judge(
         return Verdict("failed")
     if any(_matches(pattern, outcome.code) for pattern in policy.final):
         return Verdict("failed", why=f"{outcome.code} is final here")
-    if is_exhausted(policy, tries):
+    if outcome.outage:
+        # It was no try, so that it uses up no retry, not even the last: only its age ends it.
+        delay = policy.delays[min(tries, len(policy.delays) - 1)] if policy.delays else _OUTAGE_DELAY
+    elif _is_exhausted(policy, tries):
         return Verdict("failed", why=f"after {tries + 1} tries")
-    delay = policy.delays[tries] * (1 + policy.jitter * chance())
+    else:
+        delay = policy.delays[tries]
+    delay *= 1 + policy.jitter * chance()
     delay = max(delay, outcome.retry_after or 0.0)
     if age + delay > policy.max_age:
         return Verdict("failed", why=f"the next try would come later than {policy.max_age:g} s after the first")
     return Verdict("retry", delay)
 
 
-def is_exhausted(policy: Policy, tries: int) -> bool:
+def give_up(policy: Policy, *, tries: int, age: float) -> Outcome | None:
+    """Why a delivery that was tried so often, first `age` seconds ago, is not tried once more; or None.
+
+    What is due may have waited since: for the end of a pause, of quiet hours, or of its channel's or address's rest.
+    """
+    if _is_exhausted(policy, tries - _MOST_LOST):
+        return Outcome(kind="final", code="lease-lost", detail="workers that took it never told what came of it")
+    if age > policy.max_age:
+        return Outcome(kind="final", code="too-old", detail=f"it waited until {policy.max_age:g} s after its first try")
+    return None
+
+
+def _is_exhausted(policy: Policy, tries: int) -> bool:
     """Whether no try may follow the one after `tries`."""
     return tries >= len(policy.delays)
 

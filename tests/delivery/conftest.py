@@ -42,7 +42,8 @@ async def serving(settings: Settings, *channels: Channel) -> AsyncIterator[Outsi
         yield outside
     finally:
         running.cancel()
-        await asyncio.wait({running})
+        ended, _ = await asyncio.wait({running}, timeout=30)
+        assert ended, "told to stop, it goes on"
         await pool.close()
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
+import psycopg
 import pytest
 
 from delivery.conftest import Serve
@@ -12,8 +14,9 @@ from helpers.outside import Pigeons, add_channel, add_reachable, attempts, lease
 from helpers.rows import Db, call_one, rows, statuses, value
 from helpers.wait import until_true
 from notify import courier, supervise
+from notify import outside as outside_module
 from notify.channels.protocol import Message, Outcome, retry, sent
-from notify.delivery import lease_deliveries, record_attempts
+from notify.delivery import NextDelivery, lease_deliveries, record_attempts
 
 _STATUSES = "select status::text, count(*) from notify.delivery group by 1 order by 1"
 
@@ -74,6 +77,52 @@ async def test_stopped_while_it_takes_some_it_gives_them_back(
         asyncio.get_running_loop().call_later(0.05, answered.set)
     assert rows(db, _STATUSES) == [{"status": "pending", "count": 2}]
     assert pigeons.flown == []
+
+
+async def test_looks_that_lose_a_cancellation_to_an_outage_are_cancelled_again(
+    serve: Serve, pigeons: Pigeons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervise, "_CANCEL_AGAIN_SECONDS", 0.01)
+    looking = asyncio.Event()
+    lost = 0
+
+    async def look(_: object) -> list[NextDelivery]:
+        nonlocal lost
+        try:
+            looking.set()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if lost:
+                raise
+            lost += 1
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(outside_module, "next_deliveries", look)
+    async with serve(pigeons) as outside:
+        outside.wake()
+        await looking.wait()
+    assert lost == 1
+
+
+async def test_a_call_that_loses_its_cancellation_ends_with_the_courier(
+    db: Db, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier, "_LAST_SECONDS", 0.1)
+    calling = asyncio.Event()
+
+    class Stubborn(Pigeons):
+        async def send(self, message: Message) -> Outcome:
+            calling.set()
+            for _ in range(2):
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+            return sent()
+
+    async with serve(Stubborn()) as outside:
+        send(db, "ada")
+        outside.wake()
+        await calling.wait()
+    assert rows(db, _STATUSES) == [{"status": "leased", "count": 1}]
 
 
 async def test_one_that_ends_over_an_outage_goes_on_when_it_is_started_again(

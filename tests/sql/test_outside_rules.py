@@ -91,6 +91,7 @@ def test_preferences_that_cannot_be_understood_are_refused(tx: Db, preferences: 
         ("Europe/Berlin", "2030-01-10T20:59Z", None),
         ("Europe/Berlin", "2030-01-10T21:00Z", "2030-01-11T06:00Z"),
         ("Europe/Berlin", "2030-01-11T05:59Z", "2030-01-11T06:00Z"),
+        ("Europe/Berlin", "2030-01-11T05:59:30Z", "2030-01-11T06:00Z"),
         ("Europe/Berlin", "2030-01-11T06:00Z", None),
         ("America/New_York", "2030-01-11T03:00Z", "2030-01-11T12:00Z"),
         (None, "2030-01-11T03:00Z", "2030-01-11T07:00Z"),

@@ -8,6 +8,7 @@ import pytest
 
 from conftest import Connect
 from helpers import wait
+from helpers.outside import CHANNEL, add_channel, add_reachable, lease, record, send
 from helpers.rows import (
     Db,
     add_recipients,
@@ -80,6 +81,22 @@ def test_failed_ones_go_and_pending_ones_stay(db: Db) -> None:
     move_clock(db, "31 days")
     assert _delete_old(db) == (1, 0)
     assert statuses(db, [failed, pending, sending, cancelled]) == ["gone", "pending", "sending", "cancelled"]
+
+
+def test_what_has_a_delivery_that_is_not_done_stays(db: Db) -> None:
+    add_channel(db)
+    add_reachable(db, "ada", "bob")
+    ids = send(db, "ada", "bob", channels=["inbox", CHANNEL])
+    record(db, lease(db, max=1))
+    call_one(db, "set_channel", p_name=CHANNEL, p_changes='{"paused": true}')
+    move_clock(db, "31 days")
+    assert _delete_old(db) == (1, 0)
+    assert statuses(db, ids) == ["gone", "sent"]
+    call_one(db, "set_channel", p_name=CHANNEL, p_changes='{"paused": false}')
+    (leased,) = lease(db)
+    assert _delete_old(db) == (0, 0)
+    record(db, [leased])
+    assert _delete_old(db) == (1, 1)
 
 
 def test_a_batch_goes_with_its_last_notification(db: Db) -> None:

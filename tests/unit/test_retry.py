@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notify.channels.protocol import Outcome, final, retry, sent
-from notify.retry import Policy, Verdict, judge
+from notify.retry import Policy, Verdict, give_up, judge
 
 DEFAULT = Policy()
 
@@ -68,3 +68,30 @@ def test_a_delay_lies_between_the_policys_and_its_jitter(
     assert (verdict.kind == "failed") == (tries >= len(delays))
     if verdict.kind == "retry":
         assert delays[tries] <= verdict.delay <= delays[tries] * (1 + jitter) + 1e-6
+
+
+@pytest.mark.parametrize(("delays", "tries", "delay"), [((), 0, 60), ((5,), 0, 5), ((5,), 1, 5), ((5, 9), 7, 9)])
+def test_an_outage_uses_up_no_retry_not_even_the_last(delays: tuple[float, ...], tries: int, delay: float) -> None:
+    policy = Policy(delays=delays, jitter=0, max_age=100)
+    down = retry("connect", outage=True)
+    assert _judge(policy, down, tries) == Verdict("retry", delay)
+    assert _judge(policy, down, tries, age=99).kind == "failed"
+    assert _judge(Policy(delays=delays, final=("connect",)), down, tries).kind == "failed"
+
+
+def test_a_provider_may_ask_to_be_left_alone_for_a_day() -> None:
+    assert _judge(DEFAULT, retry("http-503", retry_after=86_400), age=0.1) == Verdict("retry", 86_400)
+
+
+def test_what_waited_beyond_its_age_is_given_up() -> None:
+    policy = Policy(delays=(1, 1), max_age=100)
+    assert give_up(policy, tries=1, age=100) is None
+    over = give_up(policy, tries=1, age=100.1)
+    assert over == final("too-old", "it waited until 100 s after its first try")
+
+
+def test_more_leases_may_be_lost_than_there_are_retries() -> None:
+    assert give_up(Policy(delays=(1,)), tries=3, age=0) is None
+    lost = give_up(Policy(delays=(1,)), tries=4, age=0)
+    assert lost is not None
+    assert lost.code == "lease-lost"
