@@ -5,6 +5,7 @@ The server does without fsync, as its data does not outlive the session; everyth
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -42,6 +44,13 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if other := os.environ.get("TEST_SERVER_BIN"):
         other_server.use(Path(other))
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the processes run in, as it differs from asyncio's own where nobody looks."""
+    if item.get_closest_marker("plain_loop"):
+        return {"asyncio": asyncio.new_event_loop}
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from helpers.smtp import Act, MailServer
 from helpers.wait import until_async
 from notify.channels import smtp_pool
 
-pytestmark = pytest.mark.usefixtures("names")
+pytestmark = [pytest.mark.usefixtures("names"), pytest.mark.plain_loop]
 
 LOGIN = ("user@example.org", "p@ss/wörd:#")
 LOGIN_IN_A_URL = "user%40example.org:p%40ss%2Fw%C3%B6rd%3A%23"

@@ -196,6 +196,7 @@ async def test_who_answers_no_ping_is_closed(serve: Serve, sender: Sender) -> No
     assert (await client.closed())[0] == 1011
 
 
+@pytest.mark.plain_loop
 async def test_who_answers_no_ping_and_takes_nothing_is_cut_off(
     serve: Serve, sender: Sender, monkeypatch: pytest.MonkeyPatch, protocols: list[Protocol]
 ) -> None:
