@@ -174,6 +174,26 @@ declare
   v_priority notify.priority;
   v_ids bigint[] := '{}';
 begin
+  if exists (select from notify.channel_state s where s.channel = p_channel and s.rests > 0) then
+    -- Those in front may all be at one place that is dead, while the others would get through: so any that waits at either end is tried.
+    v_ids := array(
+      select f.id from unnest(enum_range(null::notify.priority)) as p (priority)
+      cross join lateral (
+        (select d.id from notify.delivery d
+          where d.status = 'pending' and d.held is null and d.channel = p_channel and d.priority = p.priority and d.due_at <= v_now
+          order by d.due_at, d.id limit 250)
+        union
+        (select d.id from notify.delivery d
+          where d.status = 'pending' and d.held is null and d.channel = p_channel and d.priority = p.priority and d.due_at <= v_now
+          order by d.due_at desc, d.id desc limit 250)
+      ) as f
+      order by random() limit p_max
+    );
+    return array(
+      select d.id from notify.delivery d where d.id = any (v_ids) and d.status = 'pending' and d.held is null and d.due_at <= v_now
+      for no key update skip locked
+    );
+  end if;
   foreach v_priority in array array['urgent', 'high', 'normal', 'low']::notify.priority[] loop
     exit when cardinality(v_ids) >= p_max;
     v_ids := v_ids || array(
@@ -187,7 +207,7 @@ begin
 end
 $$;
 comment on function notify.take_deliveries(text, integer) is
-  'Locks up to p_max due deliveries of a channel that nobody else has locked, urgent first, and returns their ids.';
+  'Locks up to p_max due deliveries of a channel that nobody else has locked, urgent first, and returns their ids; of a channel that rests, and is tried again, any of those that are due first or last.';
 
 create or replace function notify.judge_deliveries(p_channel text, p_ids bigint[], p_now timestamptz) returns table (
   place bigint, id bigint, verdict text, until timestamptz, delivery notify.delivery, notification notify.notification,
@@ -406,6 +426,8 @@ create or replace function notify.record_attempts(
 set plan_cache_mode = force_generic_plan as $$
 declare
   v_now timestamptz := notify.now();
+  v_resting boolean := p_outages is not null
+    and exists (select from notify.channel_state s where s.channel = p_channel and s.rests > 0);
   v_open bigint[];
   v_given record;
 begin
@@ -421,11 +443,16 @@ begin
     where d.notification_id <> all (v_open)
   );
   with given as materialized (
-    select g.id, g.kind, g.code, g.detail, g.seconds, g.delay, g.rest, coalesce(g.disable, false) as disable, coalesce(g.outage, false) as outage, g.hash,
-      not coalesce(g.outage, false) and g.hash is not null as told,
+    select g.id, g.kind, g.code, g.detail, g.seconds, g.delay, g.rest, coalesce(g.disable, false) as disable, o.outage, g.hash,
+      -- Neither an outage nor what was given up before it was sent (no hash) says anything of an address.
+      not o.outage and g.hash is not null as told, o.answered and g.hash is not null as answered,
       d.notification_id, d.attempts + 1 as number, n.recipient
     from unnest(p_ids, p_tokens, p_kinds, p_codes, p_details, p_seconds, p_delays, p_rests, p_disable, p_outages, p_hashes)
       as g (id, token, kind, code, detail, seconds, delay, rest, disable, outage, hash)
+    -- That nobody answered is no answer, and an outage only where the channel rests: another worker knows more than who tried it again.
+    cross join lateral (
+      select p_outages is not null and coalesce(g.outage, v_resting) as outage, p_outages is null or not g.outage as answered
+    ) o
     -- Whoever was too slow for its lease has no say any more.
     join notify.delivery d on d.id = g.id and d.lease_token = g.token
     join notify.notification n on n.id = d.notification_id
@@ -448,11 +475,10 @@ begin
   )
   select count(*) as many, array_agg(g.notification_id) filter (where g.kind = 'sent') as sent,
     array_agg(g.notification_id) filter (where g.kind = 'failed') as failed,
-    -- Neither an outage nor what was given up before it was sent (no hash) says anything of an address.
     array_agg(g.recipient) filter (where g.told) as recipients, array_agg(g.hash) filter (where g.told) as hashes,
     array_agg(g.kind) filter (where g.told) as kinds, array_agg(g.rest) filter (where g.told) as rests,
     array_agg(g.disable) filter (where g.told) as disable, array_agg(coalesce(g.detail, g.code)) filter (where g.told) as reasons,
-    count(*) filter (where g.outage) as outages, count(*) filter (where g.told) as answers, bool_or(g.kind <> 'sent' and g.told) as some_failed
+    count(*) filter (where g.outage) as outages, count(*) filter (where g.answered) as answers, bool_or(g.kind <> 'sent' and g.told) as some_failed
   into v_given from given g;
   recorded := v_given.many;
   disabled := '{}';
@@ -476,7 +502,7 @@ begin
 end
 $$;
 comment on function notify.record_attempts(text, bigint[], uuid[], text[], text[], text[], double precision[], double precision[], double precision[], boolean[], boolean[], text[], double precision, integer, double precision) is
-  'Records attempts where their lease still holds, and what follows: sent, due again after its delay, or failed; the notification''s status; which addresses fail; and whether the channel itself does. p_seconds: how long each took; p_hashes: of the address that was tried, null where none was. Returns how many were recorded, whose addresses were disabled, which could not be recorded now as their notification is locked, and whether the channel is paused or rests (stopped).';
+  'Records attempts where their lease still holds, and what follows: sent, due again after its delay, or failed; the notification''s status; which addresses fail; and whether the channel itself does. p_seconds: how long each took. p_outages: null in it is an attempt that nobody answered; none at all: all were answered. p_hashes: of the address that was tried, null where none was. Returns how many were recorded, whose addresses were disabled, which could not be recorded now as their notification is locked, and whether the channel is paused or rests (stopped).';
 
 create or replace function notify.release_deliveries(p_ids bigint[], p_tokens uuid[]) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -160,7 +160,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None, Meta(description="staging: the one Apprise URL that all of them go to; unset: to the recipients'")
     ] = None
     breaker_failures: Annotated[
-        int, Meta(ge=1, description="failures of a whole channel in a row after which it rests")
+        int,
+        Meta(
+            ge=1,
+            description="failures of a whole channel in a row, or addresses that do not answer, after which it rests",
+        ),
     ] = 10
     breaker_seconds: Annotated[
         float, Meta(gt=0, description="its first rest, which doubles while one try fails after another, to 5 minutes")

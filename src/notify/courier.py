@@ -27,6 +27,7 @@ from notify.limit import Limit
 from notify.postgres.pool import Pool
 from notify.retry import Verdict, give_up, judge
 from notify.supervise import backoff, describe, to_the_end
+from notify.tally import Tally
 
 log = structlog.stdlib.get_logger("notify.courier")
 
@@ -70,8 +71,7 @@ class Courier:
         """How many for each place are taken at most: the first few are under way while the next are fetched."""
         self._limit = Limit(settings.send_seconds)
         self._outages = 0
-        self._down = 0
-        """Attempts in a row that found the channel down."""
+        self._tally = Tally(settings.breaker_failures)
         self.emptied_at = 0.0
         self.emptied: Callable[[], None] = lambda: None
         """Called when nothing more is due that may be sent now."""
@@ -90,7 +90,8 @@ class Courier:
         """Send until cancelled, through outages of the database. Raises what the channel raises when it is opened."""
         self._woken.set()
         # The run before may have ended over that.
-        self._down, self._stopping = 0, False
+        self._tally.told()
+        self._stopping = False
         async with self._channel, asyncio.TaskGroup() as group:
             senders = [group.create_task(self._send_all()) for _ in range(self._channel.concurrency)]
             try:
@@ -123,12 +124,7 @@ class Courier:
 
     @property
     def _has_room(self) -> bool:
-        return not self._is_down and self._waiting.qsize() <= self._room() // 2
-
-    @property
-    def _is_down(self) -> bool:
-        """Whether the channel is about to rest: what it has taken is given back, and not tried for nothing."""
-        return self._down >= self._settings.breaker_failures
+        return not self._tally.is_down and self._waiting.qsize() <= self._room() // 2
 
     async def _lease(self) -> bool:
         """Take some; whether there may be more. A worker that stops meanwhile gives them back."""
@@ -175,16 +171,15 @@ class Courier:
     async def _send(self, task: _Task) -> None:
         leased = task.leased
         started = time.monotonic()
-        if self._is_down or task.until - started < self._settings.send_seconds:
+        if self._tally.is_down or task.until - started < self._settings.send_seconds:
             self._late.append(leased)  # it would fail, or could end after the lease
             return
         if (over := give_up(leased.retry, tries=leased.tries, age=leased.age)) is not None:
             self._tried.append((task, Tried(leased, over, Verdict("failed"), 0.0, called=False)))
             return
-        outcome = await self._attempt(leased)
+        outcome = self._tally.count(await self._attempt(leased), leased.address_hash)
         seconds = time.monotonic() - started
         self._pace = seconds if not self._pace else 0.9 * self._pace + 0.1 * seconds
-        self._down = self._down + 1 if outcome.outage else 0
         verdict = judge(leased.retry, outcome, tries=leased.tries, age=leased.age + seconds)
         self._tried.append((task, Tried(leased, outcome, verdict, seconds)))
 
@@ -192,7 +187,7 @@ class Courier:
         try:
             return sound(await self._limit.of(self._channel.send(leased.as_message(self._installation))))
         except TimeoutError:
-            return retry("timeout", f"no answer within {self._settings.send_seconds:g} s")
+            return retry("timeout", f"no answer within {self._settings.send_seconds:g} s", unreachable=True)
         except Exception as error:
             log.exception("channel_failed", channel=self.name, delivery_id=leased.id)
             return retry("error", describe(error))
@@ -203,7 +198,7 @@ class Courier:
             await self._release(late)
             del self._late[: len(late)]
         if tried := list(self._tried):
-            was_down = self._is_down
+            was_down = self._tally.is_down
             try:
                 await self._record(tried)
             except Exception:
@@ -211,7 +206,7 @@ class Courier:
                 raise
             del self._tried[: len(tried)]
             if was_down:
-                self._down = 0  # from here on the database knows
+                self._tally.told()
 
     async def _release(self, late: list[Leased]) -> None:
         try:
@@ -240,8 +235,8 @@ class Courier:
             await asyncio.sleep(backoff(failures, 0.1, _OUTAGE_CAP))
 
     async def _record_on(self, connection: AsyncConnection[Any], tried: list[Tried]) -> Recorded:
-        days = self._channel.disable_after_days
-        return await record_attempts(connection, self._settings, self.name, tried, disable_after_days=days)
+        days, down = self._channel.disable_after_days, self._tally.is_down
+        return await record_attempts(connection, self._settings, self.name, tried, disable_after_days=days, down=down)
 
     def _follow(self, tried: list[tuple[_Task, Tried]], recorded: Recorded) -> None:
         if recorded.stopped:

@@ -120,8 +120,9 @@ async def record_attempts(
     tried: Sequence[Tried],
     *,
     disable_after_days: float | None,
+    down: bool = False,
 ) -> Recorded:
-    """Record attempts of one channel, and what follows of them."""
+    """Record attempts of one channel, and what follows of them. `down`: it is to rest at the next outage."""
     return await one(
         connection,
         "record_attempts",
@@ -136,10 +137,10 @@ async def record_attempts(
         delays=_unless_empty([one.verdict.delay if one.verdict.kind == "retry" else None for one in tried]),
         rests=_unless_empty([one.outcome.retry_after for one in tried]),
         disable=_unless_empty([one.outcome.disable for one in tried]),
-        outages=_unless_empty([one.outcome.outage for one in tried]),
+        outages=_outages([one.outcome for one in tried]),
         hashes=[one.leased.address_hash if one.called else None for one in tried],
         most_days=disable_after_days,
-        threshold=settings.breaker_failures,
+        threshold=1 if down else settings.breaker_failures,
         breaker_seconds=settings.breaker_seconds,
     )
 
@@ -184,6 +185,13 @@ async def get_identity(connection: AsyncConnection[Any]) -> Identity:
 def _unless_empty(values: list[Any]) -> list[Any] | None:
     """None where no value says anything: most attempts succeed, and arrays are the largest part of telling so."""
     return values if any(value is not None and value is not False for value in values) else None
+
+
+def _outages(outcomes: list[Outcome]) -> list[bool | None] | None:
+    """Which are outages; null: nobody answered, which is neither that nor an answer. None where all are answers."""
+    if not any(outcome.outage or outcome.unreachable for outcome in outcomes):
+        return None
+    return [outcome.outage or (None if outcome.unreachable else False) for outcome in outcomes]
 
 
 def _detail(tried: Tried) -> str | None:

@@ -41,7 +41,12 @@ async def test_it_is_a_channel() -> None:
     ("step", "answer", "kind", "code", "outage"),
     [
         ("MAIL", "452 4.3.1 no space", "retry", "smtp-452", False),
-        ("MAIL", "550 5.7.1 not from you", "final", "smtp-550", False),
+        ("MAIL", "550 5.7.1 not from you", "retry", "smtp-550", True),
+        ("MAIL", "554 account suspended", "retry", "smtp-554", True),
+        ("MAIL", "552 too much for us", "final", "smtp-552", False),
+        ("MAIL", "550 5.3.4 too much for us", "final", "smtp-550", False),
+        ("MAIL", "550 message size exceeds the limit", "final", "smtp-550", False),
+        ("MAIL", "553 5.6.7 ASCII only", "final", "smtp-553", False),
         ("MAIL", "530 5.7.0 authentication required", "retry", "smtp-530", True),
         ("RCPT", "450 4.2.0 greylisted", "retry", "smtp-450", False),
         ("RCPT", "550 5.1.1 no such user", "final", "smtp-550", False),

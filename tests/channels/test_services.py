@@ -112,6 +112,7 @@ async def test_the_status_is_the_code(service: Receiver) -> None:
     service.answer(Answer(503, {"Retry-After": "120"}))
     outcome = await send(at(service))
     assert (outcome.kind, outcome.code, outcome.retry_after, outcome.outage) == ("retry", "http-503", 120.0, False)
+    assert not outcome.unreachable
     assert "503" in outcome.detail
 
 
@@ -146,20 +147,20 @@ async def test_nobody_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         outcome = await send(f"json://127.0.0.1:{free.getsockname()[1]}/")
-    assert (outcome.kind, outcome.code) == ("retry", "connect")
+    assert (outcome.kind, outcome.code, outcome.unreachable) == ("retry", "connect", True)
     assert "127.0.0.1" in outcome.detail
 
 
 @pytest.mark.usefixtures("names")
 async def test_nobody_has_that_name() -> None:
     outcome = await send(f"json://{NOWHERE}/")
-    assert (outcome.kind, outcome.code) == ("retry", "dns")
+    assert (outcome.kind, outcome.code, outcome.unreachable) == ("retry", "dns", True)
 
 
 async def test_who_cannot_prove_the_name() -> None:
     with Receiver(tls=True) as service:
         outcome = await send(at(service, scheme="jsons"), {"apprise_schemes": "jsons"})
-    assert (outcome.kind, outcome.code) == ("retry", "tls")
+    assert (outcome.kind, outcome.code, outcome.unreachable) == ("retry", "tls", True)
 
 
 async def test_in_staging_all_go_to_one_url(service: Receiver) -> None:

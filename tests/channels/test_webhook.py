@@ -138,7 +138,7 @@ async def test_success(receiver: Receiver, status: int) -> None:
 async def test_other_answers_are_tried_again(receiver: Receiver, status: int) -> None:
     receiver.answer(Answer(status, body=b"not now"))
     outcome = await send(receiver.url)
-    assert (outcome.kind, outcome.code) == ("retry", f"http-{status}")
+    assert (outcome.kind, outcome.code, outcome.unreachable) == ("retry", f"http-{status}", False)
     assert outcome.detail.startswith(f"{status}")
     assert outcome.detail.endswith(": not now")
     assert not outcome.outage

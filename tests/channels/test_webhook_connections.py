@@ -41,26 +41,26 @@ async def test_refused_connections() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     outcome = await send(f"http://127.0.0.1:{port}/hook?key=1")
-    assert (outcome.kind, outcome.code, outcome.outage) == ("retry", "connect", False)
+    assert (outcome.kind, outcome.code, outcome.outage, outcome.unreachable) == ("retry", "connect", False, True)
 
 
 async def test_a_connection_cut_before_the_answer(receiver: Receiver) -> None:
     receiver.answer(Answer(way="drop"))
     outcome = await send(receiver.url + "/hook?key=1")
-    assert (outcome.kind, outcome.code) == ("retry", "connect")
+    assert (outcome.kind, outcome.code, outcome.unreachable) == ("retry", "connect", True)
     assert len(receiver.requests) == 1
 
 
 async def test_what_is_no_http(receiver: Receiver) -> None:
     receiver.answer(Answer(body=b"SSH-2.0-hello\r\n\r\n", way="garbage"))
     outcome = await send(receiver.url + "/hook?key=1")
-    assert (outcome.kind, outcome.code) == ("retry", "bad-response")
+    assert (outcome.kind, outcome.code, outcome.unreachable) == ("retry", "bad-response", False)
 
 
 @pytest.mark.parametrize("failure", [socket.gaierror(socket.EAI_AGAIN, "try again"), []])
 async def test_a_name_that_is_not_found(failure: Any) -> None:
     outcome = await send("https://nowhere.example/hook?key=1", resolver=Names(failure))
-    assert (outcome.kind, outcome.code, outcome.outage) == ("retry", "dns", False)
+    assert (outcome.kind, outcome.code, outcome.outage, outcome.unreachable) == ("retry", "dns", False, True)
 
 
 async def test_the_systems_own_lookup() -> None:
@@ -72,7 +72,7 @@ async def test_the_systems_own_lookup() -> None:
 async def test_a_certificate_nobody_vouches_for() -> None:
     with Receiver(tls=True) as receiver:
         outcome = await send(receiver.url + "/hook?key=1")
-    assert (outcome.kind, outcome.code, receiver.requests) == ("retry", "tls", [])
+    assert (outcome.kind, outcome.code, outcome.unreachable, receiver.requests) == ("retry", "tls", True, [])
     assert "CERTIFICATE_VERIFY_FAILED" in outcome.detail
 
 

@@ -29,7 +29,7 @@ def receiver() -> Iterator[Receiver]:
 async def test_a_literal_is_blocked(receiver: Receiver, host: str) -> None:
     with capture_logs() as logs:
         outcome = await send(f"http://{host}:{receiver.port}/hook?key=1")
-    assert (outcome.kind, outcome.code, outcome.disable) == ("final", "blocked", False)
+    assert (outcome.kind, outcome.code, outcome.disable, outcome.unreachable) == ("final", "blocked", False, False)
     assert "NOTIFY_OUTSIDE_ALLOW" in outcome.detail
     assert [line["event"] for line in logs] == ["webhook blocked"]
     assert "key" not in str(logs)

@@ -50,11 +50,11 @@ def record(
     delay: float = 300,
     rest: float | None = None,
     disable: bool = False,
-    outage: bool = False,
+    outage: bool | None = False,
     most_days: float | None = None,
     threshold: int = 10,
 ) -> Row:
-    """The same outcome for all of these."""
+    """The same outcome for all of these. `outage`: None where nobody answered."""
     many = len(leased)
     return call_one(
         db,

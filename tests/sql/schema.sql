@@ -163,7 +163,7 @@ CREATE FUNCTION notify.delete_old(p_older_than interval, p_max integer, OUT dele
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION notify.delete_old(p_older_than interval, p_max integer, OUT deleted integer, OUT batches integer) IS 'Retention: deletes up to p_max sent and as many failed notifications older than p_older_than. Streams keep their floor, unread its count. What another session has locked is left for the next time.';
+COMMENT ON FUNCTION notify.delete_old(p_older_than interval, p_max integer, OUT deleted integer, OUT batches integer) IS 'Retention: deletes up to p_max sent and as many failed notifications older than p_older_than. Streams keep their floor, unread its count. What has a delivery that is not done stays; what another session has locked is left for the next time.';
 
 CREATE FUNCTION notify.delete_recipient(id text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
@@ -632,7 +632,7 @@ CREATE FUNCTION notify.record_attempts(p_channel text, p_ids bigint[], p_tokens 
     SET plan_cache_mode TO 'force_generic_plan'
     AS …;
 
-COMMENT ON FUNCTION notify.record_attempts(p_channel text, p_ids bigint[], p_tokens uuid[], p_kinds text[], p_codes text[], p_details text[], p_seconds double precision[], p_delays double precision[], p_rests double precision[], p_disable boolean[], p_outages boolean[], p_hashes text[], p_most_days double precision, p_threshold integer, p_breaker_seconds double precision, OUT recorded integer, OUT disabled text[], OUT locked bigint[], OUT stopped boolean) IS 'Records attempts where their lease still holds, and what follows: sent, due again after its delay, or failed; the notification''s status; which addresses fail; and whether the channel itself does. p_seconds: how long each took. Returns how many were recorded, whose addresses were disabled, which could not be recorded now as their notification is locked, and whether the channel is paused or rests (stopped).';
+COMMENT ON FUNCTION notify.record_attempts(p_channel text, p_ids bigint[], p_tokens uuid[], p_kinds text[], p_codes text[], p_details text[], p_seconds double precision[], p_delays double precision[], p_rests double precision[], p_disable boolean[], p_outages boolean[], p_hashes text[], p_most_days double precision, p_threshold integer, p_breaker_seconds double precision, OUT recorded integer, OUT disabled text[], OUT locked bigint[], OUT stopped boolean) IS 'Records attempts where their lease still holds, and what follows: sent, due again after its delay, or failed; the notification''s status; which addresses fail; and whether the channel itself does. p_seconds: how long each took. p_outages: null in it is an attempt that nobody answered; none at all: all were answered. p_hashes: of the address that was tried, null where none was. Returns how many were recorded, whose addresses were disabled, which could not be recorded now as their notification is locked, and whether the channel is paused or rests (stopped).';
 
 CREATE FUNCTION notify.refuse(code text, field text, message text) RETURNS void
     LANGUAGE plpgsql
@@ -793,7 +793,7 @@ CREATE FUNCTION notify.take_deliveries(p_channel text, p_max integer) RETURNS bi
     SET enable_sort TO 'off'
     AS …;
 
-COMMENT ON FUNCTION notify.take_deliveries(p_channel text, p_max integer) IS 'Locks up to p_max due deliveries of a channel that nobody else has locked, urgent first, and returns their ids.';
+COMMENT ON FUNCTION notify.take_deliveries(p_channel text, p_max integer) IS 'Locks up to p_max due deliveries of a channel that nobody else has locked, urgent first, and returns their ids; of a channel that rests, and is tried again, any of those that are due first or last.';
 
 CREATE FUNCTION notify.take_mailboxes(p_ids bigint[], p_wait boolean, OUT recipients text[], OUT places tid[], OUT generations bigint[], OUT last_seqs bigint[]) RETURNS record
     LANGUAGE plpgsql

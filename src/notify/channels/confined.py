@@ -51,6 +51,8 @@ class Call:
         """Whether the URL has its plugin read a file."""
         self.trouble = ""
         """What went wrong below HTTP, as a code."""
+        self.answered = False
+        """Whether any HTTP answer came, whatever it said."""
         self.status: int | None = None
         """The last HTTP status other than 2xx."""
         self.retry_after: float | None = None

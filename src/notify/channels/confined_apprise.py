@@ -96,6 +96,7 @@ def _exchange(
     options |= {"timeout": (min(left, _CONNECT_SECONDS), left), "proxies": {}}
     try:
         response = _plain_send(adapter, request, **options)
+        call.answered = True
         # Read here, as requests would read all there is, even of a redirect.
         response._content = _bounded(response)
     except requests.RequestException as error:

@@ -50,7 +50,8 @@ class EmailChannel:
 
         Final: `bad-address`, `bad-header`, `smtputf8`, and what the server refuses, as `smtp-550`. To be tried again:
         `smtp-451`, `timeout`, and `answer-lost`, where the mail may have been taken. Out of reach is the server with
-        `connect`, `dns`, `tls`, `login`, `timeout`, `smtp-421`, `smtp-malformed`, and what it answered on connecting.
+        `connect`, `dns`, `tls`, `login`, `timeout`, `smtp-421`, `smtp-malformed`, what it answered on connecting, and
+        what it has against the sender.
         """
         try:
             to = mailbox_of(email_of(message.address))

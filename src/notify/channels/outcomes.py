@@ -30,7 +30,7 @@ def sound(outcome: Outcome) -> Outcome:
 
 def _is_plain(outcome: Outcome) -> bool:
     """Whether it is what its types say: nothing has looked at what a channel made it of."""
-    texts, marks = (outcome.code, outcome.detail), (outcome.outage, outcome.disable)
+    texts, marks = (outcome.code, outcome.detail), (outcome.outage, outcome.disable, outcome.unreachable)
     return (
         all(isinstance(one, str) for one in texts)
         and all(isinstance(one, bool) for one in marks)

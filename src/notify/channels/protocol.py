@@ -65,6 +65,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     in a row stop it for a while."""
     disable: bool = False
     """Whether the address is to be used no more."""
+    unreachable: bool = False
+    """Whether nobody answered: no name, no connection, or no answer in time. One says nothing of the channel; once
+    that many different addresses in a row could not be reached as would be outages enough, each further one is one."""
 
 
 def sent(detail: str = "") -> Outcome:
@@ -72,9 +75,23 @@ def sent(detail: str = "") -> Outcome:
     return Outcome(kind="sent", detail=detail[:MOST_DETAIL])
 
 
-def retry(code: str, detail: str = "", *, retry_after: float | None = None, outage: bool = False) -> Outcome:
+def retry(
+    code: str,
+    detail: str = "",
+    *,
+    retry_after: float | None = None,
+    outage: bool = False,
+    unreachable: bool = False,
+) -> Outcome:
     """It failed, and may succeed later."""
-    return Outcome(kind="retry", code=code, detail=detail[:MOST_DETAIL], retry_after=retry_after, outage=outage)
+    return Outcome(
+        kind="retry",
+        code=code,
+        detail=detail[:MOST_DETAIL],
+        retry_after=retry_after,
+        outage=outage,
+        unreachable=unreachable,
+    )
 
 
 def final(code: str, detail: str = "", *, disable: bool = False) -> Outcome:

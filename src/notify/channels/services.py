@@ -86,7 +86,7 @@ class AppriseChannel:
             async with asyncio.timeout(self._seconds):
                 return await answer
         except TimeoutError:
-            return retry("timeout", f"not sent within {self._seconds:g} s")
+            return retry("timeout", f"not sent within {self._seconds:g} s", unreachable=not call.answered)
         finally:
             call.end()
 

@@ -21,6 +21,7 @@ from notify.channels.protocol import Message, Outcome, final, retry, sent
 
 _SHORT, _LONG = 3, 8
 """Shorter parts of a URL are no secret; long ones are found inside of words too."""
+_UNREACHED = frozenset({"connect", "dns", "timeout", "tls"})
 _UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
@@ -78,7 +79,9 @@ def _failure(call: Call, hide: Callable[[str], str], error: str) -> Outcome:
     detail = hide("; ".join([*call.said, error] if error else call.said))
     if call.status is not None:
         return retry(f"http-{call.status}", detail, retry_after=call.retry_after)
-    return retry(call.trouble or ("error" if error else "failed"), detail or "Apprise does not say why")
+    code = call.trouble or ("error" if error else "failed")
+    unreachable = code in _UNREACHED and not call.answered
+    return retry(code, detail or "Apprise does not say why", unreachable=unreachable)
 
 
 def _host(service: Any) -> str:

@@ -21,6 +21,9 @@ _ENDED = "the server closed the connection"
 _CLOSING = 421
 # It wants a login or encryption first: no fault of the mail that it is said to.
 _OF_THE_SETTINGS = frozenset({530, 535, 538})
+# What a server may have against one mail before it has seen it: its size, or characters that it does not take.
+_TOO_LARGE = 552
+_OF_THE_MAIL = re.compile(r"\b5\.(2\.3|3\.4|6\.\d+)\b|\bsize\b", re.IGNORECASE)
 _UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -146,7 +149,7 @@ class Connection:
             if answer.code // 100 != (3 if words[0] == b"DATA" else 2):
                 self._begun = True
                 self.sound = answer.code >= 400
-                return _refusal(answer)
+                return _sender_refused(answer) if words[0] == b"MAIL" else _refusal(answer)
         self._begun = False
         return await self._hand_over(letter.content, progress)
 
@@ -213,6 +216,15 @@ class Connection:
             pass
         finally:
             self.abort()
+
+
+def _sender_refused(answer: SMTPResponse) -> Outcome:
+    """The sender is the same in all mails: a server that takes none from it, as of an account that is suspended, would
+    end a whole campaign mail by mail."""
+    refused = _refusal(answer)
+    if refused.kind == "final" and answer.code != _TOO_LARGE and not _OF_THE_MAIL.search(answer.message):
+        return retry(refused.code, refused.detail, outage=True)
+    return refused
 
 
 def _refusal(answer: SMTPResponse) -> Outcome:

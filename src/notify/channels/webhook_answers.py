@@ -72,18 +72,19 @@ def outcome_of_failure(error: Exception, url: URL) -> Outcome:
         case aiohttp.InvalidURL():
             return final("bad-address", f"{shown} has no host that can be called")
         case aiohttp.ClientConnectorDNSError():
-            return retry("dns", f"the name of {shown} cannot be looked up: {_words(cause)}")
+            return retry("dns", f"the name of {shown} cannot be looked up: {_words(cause)}", unreachable=True)
+        # A machine with a wrong clock, or without its authorities, trusts nobody: so that counts as not reached, too.
         case aiohttp.ClientSSLError() | ssl.SSLError():
-            return retry("tls", f"no secure connection to {shown}: {_words(cause)}")
+            return retry("tls", f"no secure connection to {shown}: {_words(cause)}", unreachable=True)
         case aiohttp.ClientResponseError():
             return retry("bad-response", f"{shown} answered what is not HTTP")
         case _ if isinstance(cause, TimeoutError):
-            return retry("timeout", f"{shown} did not answer in time")
+            return retry("timeout", f"{shown} did not answer in time", unreachable=True)
         case aiohttp.ClientConnectorError():
-            return retry("connect", f"no connection to {shown}: {_words(cause)}")
+            return retry("connect", f"no connection to {shown}: {_words(cause)}", unreachable=True)
         case aiohttp.ClientError() | OSError():
             # Their texts may have the whole URL.
-            return retry("connect", f"{shown} broke the connection off before it answered")
+            return retry("connect", f"{shown} broke the connection off before it answered", unreachable=True)
         case _:
             raise error
 
