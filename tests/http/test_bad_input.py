@@ -76,6 +76,19 @@ BAD: list[Any] = [
     ("preferences.opt_out", [{"id": 1, "preferences": {"opt_out": [{}]}}], "invalid-value", "at most 200"),
     ("preferences.opt_out", [{"id": 1, "preferences": {"opt_out": [{"channel": "inbox"}]}}], "invalid-value", "inbox"),
     (
+        "preferences.opt_out",
+        [{"id": 1, "preferences": {"opt_out": [{"channel": "emial"}]}}],
+        "invalid-value",
+        "webhook",
+    ),
+    ("preferences.opt_in", [{"id": 1, "preferences": {"opt_in": [{}]}}], "invalid-value", "opt_in"),
+    (
+        "preferences.quiet_hours",
+        [{"id": 1, "preferences": {"quiet_hours": {"from": "22:00", "to": "22:00"}}}],
+        "invalid-value",
+        "differ",
+    ),
+    (
         "preferences.quiet_hours",
         [{"id": 1, "preferences": {"quiet_hours": {"from": "22:00"}}}],
         "invalid-value",
