@@ -11,10 +11,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from notify.http.refusals import ERROR_CODE
+
 # A whole number stays one: it is stored, and shown, as it was sent.
 _Delay = Annotated[int, Meta(ge=0, le=604_800)] | Annotated[float, Meta(ge=0, le=604_800)]
 _Age = Annotated[int, Meta(ge=1, le=2_592_000)] | Annotated[float, Meta(ge=1, le=2_592_000)]
-_Pattern = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$")]
+_Pattern = Annotated[str, Meta(pattern=f"^{ERROR_CODE}$")]
 
 
 class RetryPolicy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
