@@ -754,53 +754,101 @@ $$;
 comment on function notify.enable_address(text, text) is
   'Forgets that a recipient''s address failed or was disabled. Returns whether there was anything to forget.';
 
+create or replace function notify.with_opt_outs(p_preferences jsonb, p_more jsonb, p_lifted jsonb) returns jsonb
+language plpgsql immutable as $$
+declare
+  v_given jsonb := case jsonb_typeof(p_preferences -> 'opt_out') when 'array' then p_preferences -> 'opt_out' else '[]' end;
+  v_kept jsonb;
+  v_own jsonb;
+  v_new jsonb;
+begin
+  select coalesce(jsonb_agg(k.entry order by k.place), '[]') into v_kept from (
+    select o as entry, min(place) as place from jsonb_array_elements(v_given || coalesce(p_more, '[]')) with ordinality as g (o, place)
+    where o ->> 'by' = 'recipient'
+      and not exists (select from jsonb_array_elements(coalesce(nullif(p_lifted, 'null'), '[]')) as l where o @> l)
+    group by o
+  ) k;
+  select coalesce(jsonb_agg(o order by place), '[]') into v_own from jsonb_array_elements(v_given) with ordinality as g (o, place)
+  where o ->> 'by' is distinct from 'recipient'
+    and not exists (select from jsonb_array_elements(v_kept) as k where k = o || '{"by": "recipient"}');
+  if v_own || v_kept = v_given then
+    return p_preferences;
+  end if;
+  v_new := p_preferences || jsonb_build_object('opt_out', v_own || v_kept);
+  -- Who has clicked so often wants nothing more on the channel; and the list has its bounds.
+  if jsonb_array_length(v_own || v_kept) > 200 or octet_length(v_new::text) > 12000 then
+    v_kept := (select coalesce(jsonb_agg(distinct case when k ? 'channel' then k - 'type' else k end), '[]') from jsonb_array_elements(v_kept) as k);
+    v_own := (
+      select coalesce(jsonb_agg(o order by place), '[]') from jsonb_array_elements(v_own) with ordinality as g (o, place)
+      where not exists (select from jsonb_array_elements(v_kept) as k where k ->> 'channel' = o ->> 'channel')
+    );
+    v_new := p_preferences || jsonb_build_object('opt_out', v_own || v_kept);
+  end if;
+  return v_new;
+end
+$$;
+comment on function notify.with_opt_outs(jsonb, jsonb, jsonb) is
+  'These preferences with what the recipient itself has opted out of: entries with by = recipient, of theirs and of p_more, but for those that hold all that an entry of p_lifted names.';
+
 create or replace function notify.unsubscribe(p_recipient text, p_channel text, p_type text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_preferences jsonb;
-  v_opt_out jsonb;
+  v_new jsonb;
 begin
   perform set_config('synchronous_commit', 'on', true);
   select r.preferences into v_preferences from notify.recipient r where r.id = p_recipient for no key update;
   if not found then
     return false;
-  elsif notify.is_opted_out(v_preferences, p_channel, p_type) then
+  end if;
+  -- Also where the application says the same already, which it may take back.
+  if notify.is_opted_out(jsonb_build_object('opt_out', jsonb_path_query_array(v_preferences, '$.opt_out[*] ? (@.by == "recipient")')),
+      p_channel, p_type) then
     return true;
   end if;
-  v_opt_out := case jsonb_typeof(v_preferences -> 'opt_out') when 'array' then v_preferences -> 'opt_out' else '[]' end;
-  -- Who has clicked so often wants nothing more on the channel; and the list has its bounds.
-  v_preferences := v_preferences || jsonb_build_object('opt_out', case
-    when jsonb_array_length(v_opt_out) >= 200 or octet_length(v_preferences::text) > 12000 then
-      (select coalesce(jsonb_agg(o), '[]') from jsonb_array_elements(v_opt_out) as o where o ->> 'channel' is distinct from p_channel)
-        || jsonb_build_array(jsonb_build_object('channel', p_channel))
-    else v_opt_out || jsonb_build_array(jsonb_build_object('channel', p_channel, 'type', p_type)) end);
-  update notify.recipient r set preferences = v_preferences, updated_at = notify.now() where r.id = p_recipient;
+  v_new := notify.with_opt_outs(v_preferences,
+    jsonb_build_array(jsonb_build_object('channel', p_channel, 'type', p_type, 'by', 'recipient')), null);
+  update notify.recipient r set preferences = v_new, updated_at = notify.now() where r.id = p_recipient;
   return true;
 end
 $$;
 comment on function notify.unsubscribe(text, text, text) is
-  'Adds to a recipient''s preferences that it wants no more of a type on a channel. Returns whether there is such a recipient.';
+  'Adds to a recipient''s preferences that it wants no more of a type on a channel, by its own hand, which lasts. Returns whether there is such a recipient.';
+
+create or replace function notify.check_opt_out(p_list jsonb, p_keys text[]) returns boolean
+language sql immutable as $$
+  select coalesce(jsonb_typeof(p_list), 'null') = 'null' or jsonb_typeof(p_list) = 'array' and jsonb_array_length(p_list) <= 200
+    and not exists (
+      select from jsonb_array_elements(p_list) as o
+      where case when jsonb_typeof(o) <> 'object' then true
+        else not o ?| '{channel,type}' or o - p_keys <> '{}' or o ->> 'channel' = 'inbox'
+          or jsonb_typeof(o -> 'channel') <> 'string' or jsonb_typeof(o -> 'type') <> 'string' or o -> 'by' <> '"recipient"' end
+    )
+$$;
+comment on function notify.check_opt_out(jsonb, text[]) is
+  'Whether it is a list of channels, types, or both, with no other keys than these; null is none.';
 
 create or replace function notify.check_preferences(p_preferences jsonb, p_whose text) returns void
 language plpgsql immutable as $$
 declare
-  v_opt_out jsonb := coalesce(nullif(p_preferences -> 'opt_out', 'null'), '[]');
-  v_quiet jsonb := coalesce(nullif(p_preferences -> 'quiet_hours', 'null'), '{"from": "0:00", "to": "0:00"}');
+  v_quiet jsonb := coalesce(nullif(p_preferences -> 'quiet_hours', 'null'), '{"from": "22:00", "to": "7:00"}');
   v_time constant text := '^([01]?[0-9]|2[0-3]):[0-5][0-9]$';
 begin
-  if jsonb_typeof(v_opt_out) <> 'array' or jsonb_array_length(v_opt_out) > 200 or exists (
-      select from jsonb_array_elements(v_opt_out) as o
-      where case when jsonb_typeof(o) <> 'object' then true
-        else o = '{}' or o - '{channel,type}'::text[] <> '{}' or o ->> 'channel' = 'inbox'
-          or jsonb_typeof(o -> 'channel') <> 'string' or jsonb_typeof(o -> 'type') <> 'string' end) then
+  if not notify.check_opt_out(p_preferences -> 'opt_out', '{channel,type,by}') then
     perform notify.refuse('NT001', 'preferences.opt_out', format(
-      'preferences.opt_out%s must be at most 200 objects of channel, type or both, as {"channel": "email", "type": "news"}; the inbox cannot be opted out of', p_whose));
+      'preferences.opt_out%s must be at most 200 objects of channel, type or both, as {"channel": "email", "type": "news"}, and "by": "recipient" where that opted out itself; the inbox cannot be opted out of', p_whose));
+  elsif not notify.check_opt_out(p_preferences -> 'opt_in', '{channel,type}') then
+    perform notify.refuse('NT001', 'preferences.opt_in', format(
+      'preferences.opt_in%s must be at most 200 objects of channel, type or both, as {"channel": "email", "type": "news"}', p_whose));
   elsif jsonb_typeof(v_quiet) <> 'object' or v_quiet - '{from,to}'::text[] <> '{}'
       or coalesce(v_quiet ->> 'from', '') !~ v_time or coalesce(v_quiet ->> 'to', '') !~ v_time then
     perform notify.refuse('NT001', 'preferences.quiet_hours', format(
       'preferences.quiet_hours%s must have from and to, local times such as 22:00', p_whose));
+  elsif (v_quiet ->> 'from')::time = (v_quiet ->> 'to')::time then
+    perform notify.refuse('NT001', 'preferences.quiet_hours', format(
+      'preferences.quiet_hours%s: from and to must differ; null means none', p_whose));
   end if;
 end
 $$;
 comment on function notify.check_preferences(jsonb, text) is
-  'Refuses opt_out and quiet_hours of preferences that cannot be understood; all else in them is the application''s own.';
+  'Refuses opt_out, opt_in and quiet_hours of preferences that cannot be understood; all else in them is the application''s own.';

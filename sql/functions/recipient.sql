@@ -18,6 +18,9 @@ language plpgsql stable as $$
 declare
   v_row jsonb;
   v_whose text;
+  v_member text;
+  v_channel text;
+  v_choosy boolean := false;
 begin
   for v_row in select e from jsonb_array_elements(p_rows) as e loop
     if coalesce(octet_length(v_row ->> 'id'), 0) not between 1 and 128 or v_row ->> 'id' ~ '[\u0001-\u001f\u007f-\u009f]' then
@@ -37,8 +40,9 @@ begin
     elsif v_row ->> 'locale' !~ '^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$' then
       perform notify.refuse('NT001', 'locale', format('locale%s must be a language tag such as de or pt-BR', v_whose));
     end if;
-    if jsonb_typeof(v_row -> 'preferences') = 'object' then
+    if v_row -> 'preferences' ?| '{opt_out,opt_in,quiet_hours}' then
       perform notify.check_preferences(v_row -> 'preferences', v_whose);
+      v_choosy := true;
     end if;
     perform notify.check_size(v_row ->> 'id', v_row -> 'addresses', v_row -> 'preferences');
   end loop;
@@ -52,6 +56,22 @@ begin
     perform notify.refuse('NT001', 'time_zone',
       format('time_zone of recipient %s must be an IANA name such as Europe/Berlin', quote_literal(v_whose)));
   end if;
+  if v_choosy then
+    -- Whoever opts out of a channel that there is not would go on getting mail. Those that come with notify may be named
+    -- before a worker has made them known.
+    select e ->> 'id', m.name, o ->> 'channel' into v_whose, v_member, v_channel
+    from jsonb_array_elements(p_rows) as e cross join unnest('{opt_out,opt_in}'::text[]) as m (name)
+    cross join lateral jsonb_array_elements(coalesce(nullif(e -> 'preferences' -> m.name, 'null'), '[]')) as o
+    where o ->> 'channel' not in ('email', 'webhook', 'apprise') and not exists (select from notify.channel c where c.name = o ->> 'channel')
+    limit 1;
+    if found then
+      perform notify.refuse('NT001', 'preferences.' || v_member, format(
+        'preferences.%s of recipient %s: channel %s is not known; known are %s, and what else a worker serves once that has started',
+        v_member, quote_literal(v_whose), quote_literal(left(v_channel, 64)), (
+          select string_agg(distinct k.name, ', ' order by k.name)
+          from (select c.name from notify.channel c where c.name <> 'inbox' union values ('email'), ('webhook'), ('apprise')) k (name))));
+    end if;
+  end if;
 end
 $$;
 comment on function notify.check_recipients(jsonb) is 'Refuses recipients that cannot be accepted, naming the field.';
@@ -64,18 +84,24 @@ language sql volatile rows 100 as $$
       case when p_replace or e ->> 'time_zone' is not null then e ->> 'time_zone' else o.time_zone end as time_zone,
       case when p_replace or e ->> 'locale' is not null then e ->> 'locale' else o.locale end as locale,
       case when p_replace then '{}' else o.addresses end || coalesce(nullif(e -> 'addresses', 'null'), '{}') as addresses,
-      case when p_replace then '{}' else o.preferences end || coalesce(nullif(e -> 'preferences', 'null'), '{}') as preferences
+      -- Asked of both sides, so that the many without either cost nothing.
+      case when o.preferences @> '{"opt_out": [{"by": "recipient"}]}' or e -> 'preferences' ? 'opt_in'
+        then notify.with_opt_outs(m.preferences - 'opt_in', o.preferences -> 'opt_out', e #> '{preferences,opt_in}')
+        else m.preferences end as preferences
     from (
       select distinct on (e ->> 'id') e from jsonb_array_elements(p_rows) with ordinality as g (e, place)
       order by e ->> 'id', place desc
     ) as given
     join notify.recipient o on o.id = given.e ->> 'id'
+    cross join lateral (
+      select case when p_replace then '{}' else o.preferences end || coalesce(nullif(e -> 'preferences', 'null'), '{}') as preferences
+    ) as m
   ) as n
   join notify.recipient r on r.id = n.id
   where (r.time_zone, r.locale, r.addresses, r.preferences) is distinct from (n.time_zone, n.locale, n.addresses, n.preferences)
 $$;
 comment on function notify.changed_recipients(jsonb, boolean) is
-  'Those of these rows that would change a registered recipient, as they would then be.';
+  'Those of these rows that would change a registered recipient, as they would then be. What a recipient has opted out of itself stays, unless the row has an opt_in of it.';
 
 create or replace function notify.upsert_recipients(p_rows jsonb, p_replace boolean) returns table (id text, created boolean)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -95,7 +121,7 @@ begin
   written as (
     insert into notify.recipient as r (id, time_zone, locale, addresses, preferences, created_at, updated_at)
     select g.id, g.fields ->> 'time_zone', g.fields ->> 'locale', coalesce(nullif(g.fields -> 'addresses', 'null'), '{}'),
-      coalesce(nullif(g.fields -> 'preferences', 'null'), '{}'), v_now, v_now
+      coalesce(nullif(g.fields -> 'preferences', 'null'), '{}') - 'opt_in', v_now, v_now
     from given g order by g.id
     on conflict (id) do nothing
     returning r.id
@@ -116,12 +142,13 @@ begin
     update notify.recipient r
     set time_zone = c.time_zone, locale = c.locale, addresses = c.addresses, preferences = c.preferences, updated_at = v_now
     from notify.changed_recipients(p_rows, p_replace) c
-    where r.id = c.id;
+    -- What is changed by others only now is not locked, and is theirs: a click to unsubscribe would be lost.
+    where r.id = c.id and c.id = any (v_changed);
   end if;
 end
 $$;
 comment on function notify.upsert_recipients(jsonb, boolean) is
-  'Registers or updates many: an array of {id, time_zone, locale, addresses, preferences}. What a row does not give stays, unless p_replace; addresses and preferences are merged by key. Returns id and whether it was new.';
+  'Registers or updates many: an array of {id, time_zone, locale, addresses, preferences}. What a row does not give stays, unless p_replace; addresses and preferences are merged by key. What recipients have opted out of themselves stays in any case, but for what opt_in of preferences lifts. Returns id and whether it was new.';
 
 create or replace function notify.upsert_recipient(
   id text, time_zone text default null, locale text default null, addresses jsonb default null, preferences jsonb default null

@@ -39,7 +39,9 @@ begin
     select coalesce(c.name, 'null') into v_unknown from unnest(p_channels) as c (name)
     where not exists (select from notify.channel k where k.name = c.name) limit 1;
     if found then
-      perform notify.refuse('NT001', 'channels', format('channel %s is not known', quote_literal(left(v_unknown, 64))));
+      perform notify.refuse('NT001', 'channels', format('channel %s is not known; known are %s. A worker makes known what it serves when it starts%s',
+        quote_literal(left(v_unknown, 64)), (select string_agg(c.name, ', ' order by c.name) from notify.channel c),
+        case v_unknown when 'email' then ', email with NOTIFY_SMTP_URL' else '' end));
     end if;
   end if;
 end

@@ -14,7 +14,7 @@ begin
   for v_part, v_source in select t.key, t.value from jsonb_each(p_texts) as t loop
     v_field := format('locales.%s.%s', p_tag, left(v_part, 100));
     if v_part not in ('title', 'message', 'html') then
-      perform notify.refuse('NT001', v_field, format('%s is not known here', v_field));
+      perform notify.refuse('NT001', v_field, format('%s is not known here; known are title, message and html', v_field));
     elsif jsonb_typeof(v_source) <> 'string' or v_source = '""' then
       perform notify.refuse('NT001', v_field, format('%s must be a text that is not empty', v_field));
     elsif octet_length(v_source #>> '{}') > 65536 then

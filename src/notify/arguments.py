@@ -61,7 +61,8 @@ class RecipientFields(TypedDict, total=False):
     addresses: Mapping[str, Any] | None
     """By channel: a text, or an object."""
     preferences: Mapping[str, Any] | None
-    """opt_out and quiet_hours are kept to on outside channels; all else is the application's own."""
+    """opt_out and quiet_hours are kept to on outside channels; all else is the application's own. What the recipient
+    has opted out of itself stays until opt_in lifts it."""
 
 
 def schedule(

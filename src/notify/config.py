@@ -12,7 +12,17 @@ import msgspec
 from msgspec import Meta
 
 PREFIX = "NOTIFY_"
-SECRETS = frozenset({"database_url", "api_key", "token_secret", "smtp_url", "webhook_secret", "redirect_apprise"})
+SECRETS = frozenset(
+    {
+        "database_url",
+        "api_key",
+        "token_secret",
+        "smtp_url",
+        "webhook_secret",
+        "redirect_webhook",  # such URLs have a secret in their path
+        "redirect_apprise",
+    }
+)
 """The settings that may lie in a file, which `NOTIFY_<NAME>_FILE` names, and are never shown."""
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from notify.calls import Call, every, first, first_or_none
+from notify.errors import NotFound
 from notify.model import (
     ChannelState,
     DeliveryCount,
@@ -121,6 +122,14 @@ def get_channel(name: str) -> Call[ChannelState, ChannelState | None]:
 def set_channel(name: str, changes: Any) -> Call[bool, bool]:
     """Change what `changes` gives of paused, rate and retry; whether there is such a channel."""
     return Call("set_channel", bool, {"channel": name, "changes": msgspec.json.encode(changes).decode()}, first)
+
+
+def no_channel(name: str, channels: list[ChannelState]) -> NotFound:
+    """The refusal of a channel that is none of these."""
+    known = ", ".join(channel.name for channel in channels)
+    return NotFound(
+        f"there is no channel {name[:64]!r}; known are {known}. A worker makes known what it serves when it starts"
+    )
 
 
 def list_types() -> Call[TypeState, list[TypeState]]:

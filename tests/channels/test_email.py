@@ -14,6 +14,7 @@ from helpers.smtp import Act, MailServer
 from notify.channels.email import EmailChannel, check_settings
 from notify.channels.mailserver import server_of
 from notify.channels.protocol import Channel, Message
+from notify.channels.unsubscribe import new_token, url_of
 from notify.config import Settings
 from notify.errors import ConfigError
 
@@ -208,6 +209,26 @@ async def test_the_link_to_unsubscribe_is_asked_for_with_the_message(mail_server
     await send(mail_server, unsubscribe=unsubscribe)
     assert asked == [message()]
     assert mail_server.mails[0].parsed()["List-Unsubscribe"] == (url and f"<{url}>")
+
+
+@pytest.mark.parametrize("letter", ["я", "漢", "🚀"])
+async def test_a_link_for_the_longest_type_is_taken_by_a_server(mail_server: MailServer, letter: str) -> None:
+    def unsubscribe(message: Message) -> str:
+        return url_of(
+            "https://notifications.example.org/lessons", new_token("k" * 43, "r" * 128, "email", message.type)
+        )
+
+    assert (await send(mail_server, message(type=letter * 100), unsubscribe=unsubscribe)).kind == "sent"
+    url = unsubscribe(message(type=letter * 100))
+    # The parser folds what has no space at which to fold.
+    assert f"List-Unsubscribe: <{url}>\r\n".encode() in mail_server.mails[0].content
+
+
+async def test_one_that_is_longer_than_a_line_is_left_out(mail_server: MailServer) -> None:
+    longest = "https://example.org/".ljust(998 - len("List-Unsubscribe: <>"), "x")
+    assert (await send(mail_server, unsubscribe=lambda _: longest)).kind == "sent"
+    assert (await send(mail_server, unsubscribe=lambda _: longest + "x")).kind == "sent"
+    assert [mail.parsed()["List-Unsubscribe-Post"] is not None for mail in mail_server.mails] == [True, False]
 
 
 async def test_staging_sends_all_mail_to_one_address(mail_server: MailServer) -> None:

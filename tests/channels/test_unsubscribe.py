@@ -20,6 +20,18 @@ def signed(**claims: object) -> str:
     return jwt.encode({"sub": "ada", "aud": "notify-unsubscribe", **claims}, KEY, algorithm="HS256")
 
 
+def test_links_in_mails_of_earlier_days_hold() -> None:
+    assert read_token(KEY, signed(channel="email", type="новости")) == Unsubscribe("ada", "email", "новости")
+
+
+@pytest.mark.parametrize("letter", ["я", "🚀", "\x01", '"'])
+def test_the_longest_of_them_fits_into_a_line(letter: str) -> None:
+    recipient, type = letter * (128 // len(letter.encode())), letter * 100
+    token = new_token(KEY, recipient, "email", type)
+    assert len(token) <= 764
+    assert read_token(KEY, token) == Unsubscribe(recipient, "email", type)
+
+
 @pytest.mark.parametrize("recipient", ["ada", "42", "Zoë/ü 漢"])
 def test_a_token_tells_what_it_was_made_of(recipient: str) -> None:
     token = new_token(KEY, recipient, "email", "newsletter")
@@ -39,6 +51,11 @@ def test_a_token_is_fit_for_a_url_and_the_same_each_time() -> None:
         "ä.ö.ü",
         "\ud800",
         TOKEN[:-2],
+        TOKEN + "=",
+        TOKEN[:-1] + "\n",
+        TOKEN.partition(".")[0] + ".",
+        "." + TOKEN.partition(".")[2],
+        "A" + TOKEN,
         new_token(OTHER_KEY, "ada", "email", "newsletter"),
         jwt.encode({"sub": "ada", "aud": "notify-unsubscribe", "channel": "a", "type": "b"}, "", algorithm="none"),
         signed(channel="email"),

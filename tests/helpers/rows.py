@@ -120,10 +120,10 @@ def stored(db: Db) -> tuple[int, int, int]:
 
 
 @contextmanager
-def refused(sqlstate: str, field: str | None = None) -> Iterator[None]:
+def refused(sqlstate: str, field: str | None = None) -> Iterator[pytest.ExceptionInfo[psycopg.Error]]:
     """The block must raise this SQLSTATE, naming this field. Inside a transaction only the block is undone."""
     with pytest.raises(psycopg.Error) as caught:
-        yield
+        yield caught
     diag = caught.value.diag
     assert (diag.sqlstate, diag.column_name or None) == (sqlstate, field), str(caught.value)
 

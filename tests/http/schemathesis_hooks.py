@@ -25,6 +25,7 @@ schemathesis.openapi.format(
 )
 schemathesis.openapi.format("time-zone", st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]))
 schemathesis.openapi.format("channel", st.just("inbox"))
+schemathesis.openapi.format("outside-channel", st.sampled_from(["email", "webhook", "apprise"]))
 schemathesis.openapi.format("cursor", st.just(_CURSOR_BY_ID))
 schemathesis.openapi.format(
     "template-source", st.sampled_from(["Order {{ number }}", "{{ name|upper }}", "Hello", "é"])
@@ -48,6 +49,8 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
             case.body["all"] = True  # needed where all filters are left out
         if case.body.get("unknown_recipients") == "reject":  # refuses what the schema cannot know to be unknown
             case.body["unknown_recipients"] = "create"
+        for person in (case.body, *_listed(case.body.get("recipients"))):
+            _mend_quiet_hours(person)
         if case.meta is None or case.meta.generation.mode.is_positive:
             _mend_templates(case.operation.label, case.body)
 
@@ -62,6 +65,18 @@ def _mend_query(path: str, query: dict[str, Any]) -> None:
         query["cursor"] = _CURSOR_OF_DELIVERIES
     elif query.get("status") == "pending" and query.get("cursor") == _CURSOR_BY_ID:
         query["cursor"] = _CURSOR_BY_DUE
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _mend_quiet_hours(person: Any) -> None:
+    """They begin and end at different times."""
+    preferences = person.get("preferences") if isinstance(person, dict) else None
+    hours = preferences.get("quiet_hours") if isinstance(preferences, dict) else None
+    if isinstance(hours, dict) and isinstance(hours.get("from"), str) and hours["from"] == hours.get("to"):
+        hours["to"] = "8:00" if hours["from"].endswith("7:00") else "7:00"
 
 
 def _mend_templates(label: str, body: dict[str, Any]) -> None:

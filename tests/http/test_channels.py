@@ -91,7 +91,8 @@ async def test_wrong_changes(api: httpx.AsyncClient, db: Db) -> None:
         assert_problem(await api.patch(_PATH, json=body), 400, "invalid-value", field)
     assert_problem(await api.patch("/api/channels/inbox", json={"paused": True}), 400, "invalid-value", "channel")
     for unknown in ("owl", "Pigeon", "a%2Fb", "x" * 200):
-        assert_problem(await api.patch(f"/api/channels/{unknown}", json={"paused": True}), 404, "not-found")
+        problem = assert_problem(await api.patch(f"/api/channels/{unknown}", json={"paused": True}), 404, "not-found")
+        assert f"known are inbox, {CHANNEL}." in problem["detail"]
     for malformed in ("a%00", "%FF"):
         assert_problem(await api.patch(f"/api/channels/{malformed}", json={}), 400, "invalid-value", "name")
     assert (await api.get("/api/channels")).json() == before

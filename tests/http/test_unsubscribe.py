@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from helpers import logins
-from helpers.http import ADMIN_KEY, Make, assert_problem, running
+from helpers.http import ADMIN_KEY, Make, assert_problem, request, running
 from helpers.outside import CHANNEL, add_channel, add_reachable, lease, send
 from helpers.rows import Db, add_recipients, statuses, value
 from helpers.server import serving
@@ -21,6 +21,7 @@ from notify.config import Settings
 from notify.http.app import create_app
 
 _FORM = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--'
+_CLICKED = {"channel": CHANNEL, "type": "news", "by": "recipient"}
 _ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
@@ -53,7 +54,7 @@ async def test_one_click_unsubscribes(client_with: Make, db: Db) -> None:
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
         assert "news" in answer.text
         assert not {"set-cookie", "location"} & set(answer.headers)
-        assert preferences(db) == {"colour": "red", "opt_out": [{"channel": CHANNEL, "type": "news"}]}
+        assert preferences(db) == {"colour": "red", "opt_out": [_CLICKED]}
     (unwanted,) = send(db, "ada", type="news")
     (wanted,) = send(db, "ada", type="alarm")
     assert [row["notification_id"] for row in lease(db)] == [wanted]
@@ -75,7 +76,7 @@ async def test_one_click_unsubscribes(client_with: Make, db: Db) -> None:
 async def test_any_body_will_do(client_with: Make, db: Db, content: bytes, kind: str | None) -> None:
     answer = await client_with().post(link(db), content=content, headers={"Content-Type": kind} if kind else {})
     assert answer.status_code == 200
-    assert preferences(db)["opt_out"] == [{"channel": CHANNEL, "type": "news"}]
+    assert preferences(db)["opt_out"] == [_CLICKED]
 
 
 async def test_following_it_shows_a_page_and_changes_nothing(client_with: Make, db: Db) -> None:
@@ -123,6 +124,31 @@ async def test_who_is_gone_wants_nothing_any_more(client_with: Make, db: Db) -> 
     db.execute("select notify.delete_recipient('ada')")
     assert (await client_with().post(path)).status_code == 200
     assert value(db, "select count(*) from notify.recipient") == 0
+
+
+async def test_a_click_outlasts_what_the_application_registers(
+    api: httpx.AsyncClient, client_with: Make, db: Db
+) -> None:
+    await client_with().post(link(db))
+    read = (await api.get("/api/recipients/ada")).json()["preferences"]
+    nightly = {"id": "ada", "preferences": {"opt_out": [{"type": "tips"}]}}
+    for body, opt_out in (
+        ({"addresses": {CHANNEL: "loft"}}, [_CLICKED]),
+        (request(recipients=[nightly]), [{"type": "tips"}, _CLICKED]),
+        ({"recipients": [nightly]}, [{"type": "tips"}, _CLICKED]),
+        ({"addresses": {CHANNEL: "loft"}, "preferences": read}, [_CLICKED]),
+    ):
+        path = {"title": "/api/notifications/schedule/", "recipients": "/api/recipients"}
+        where = next((path[name] for name in path if name in body), None)
+        answer = await (api.post(where, json=body) if where else api.put("/api/recipients/ada", json=body))
+        assert answer.is_success, answer.text
+        assert preferences(db)["opt_out"] == opt_out
+    (unwanted,) = send(db, "ada", type="news")
+    assert lease(db) == []
+    assert statuses(db, [unwanted]) == ["cancelled"]
+    asked_again = {"recipients": [{"id": "ada", "preferences": {"opt_in": [{"channel": CHANNEL, "type": "news"}]}}]}
+    assert (await api.post("/api/recipients", json=asked_again)).status_code == 200
+    assert preferences(db) == {"colour": "red", "opt_out": []}
 
 
 async def test_a_recipients_links_count_together(settings: Settings, db: Db) -> None:

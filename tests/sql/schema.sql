@@ -77,13 +77,19 @@ CREATE FUNCTION notify.changed_recipients(p_rows jsonb, p_replace boolean) RETUR
     LANGUAGE sql ROWS 100
     AS …;
 
-COMMENT ON FUNCTION notify.changed_recipients(p_rows jsonb, p_replace boolean) IS 'Those of these rows that would change a registered recipient, as they would then be.';
+COMMENT ON FUNCTION notify.changed_recipients(p_rows jsonb, p_replace boolean) IS 'Those of these rows that would change a registered recipient, as they would then be. What a recipient has opted out of itself stays, unless the row has an opt_in of it.';
 
 CREATE FUNCTION notify.check_content(p_title text, p_message text, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text) RETURNS void
     LANGUAGE plpgsql STABLE
     AS …;
 
 COMMENT ON FUNCTION notify.check_content(p_title text, p_message text, p_type text, p_priority text, p_data jsonb, p_channels text[], p_reference text) IS 'Refuses content that cannot be accepted, naming the field.';
+
+CREATE FUNCTION notify.check_opt_out(p_list jsonb, p_keys text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.check_opt_out(p_list jsonb, p_keys text[]) IS 'Whether it is a list of channels, types, or both, with no other keys than these; null is none.';
 
 CREATE FUNCTION notify.check_options(p_options jsonb, p_at timestamp with time zone, p_expires_at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -95,7 +101,7 @@ CREATE FUNCTION notify.check_preferences(p_preferences jsonb, p_whose text) RETU
     LANGUAGE plpgsql IMMUTABLE
     AS …;
 
-COMMENT ON FUNCTION notify.check_preferences(p_preferences jsonb, p_whose text) IS 'Refuses opt_out and quiet_hours of preferences that cannot be understood; all else in them is the application''s own.';
+COMMENT ON FUNCTION notify.check_preferences(p_preferences jsonb, p_whose text) IS 'Refuses opt_out, opt_in and quiet_hours of preferences that cannot be understood; all else in them is the application''s own.';
 
 CREATE FUNCTION notify.check_recipients(p_rows jsonb) RETURNS void
     LANGUAGE plpgsql STABLE
@@ -821,7 +827,7 @@ CREATE FUNCTION notify.unsubscribe(p_recipient text, p_channel text, p_type text
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION notify.unsubscribe(p_recipient text, p_channel text, p_type text) IS 'Adds to a recipient''s preferences that it wants no more of a type on a channel. Returns whether there is such a recipient.';
+COMMENT ON FUNCTION notify.unsubscribe(p_recipient text, p_channel text, p_type text) IS 'Adds to a recipient''s preferences that it wants no more of a type on a channel, by its own hand, which lasts. Returns whether there is such a recipient.';
 
 CREATE FUNCTION notify.unsubscribe_key() RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -842,7 +848,13 @@ CREATE FUNCTION notify.upsert_recipients(p_rows jsonb, p_replace boolean) RETURN
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION notify.upsert_recipients(p_rows jsonb, p_replace boolean) IS 'Registers or updates many: an array of {id, time_zone, locale, addresses, preferences}. What a row does not give stays, unless p_replace; addresses and preferences are merged by key. Returns id and whether it was new.';
+COMMENT ON FUNCTION notify.upsert_recipients(p_rows jsonb, p_replace boolean) IS 'Registers or updates many: an array of {id, time_zone, locale, addresses, preferences}. What a row does not give stays, unless p_replace; addresses and preferences are merged by key. What recipients have opted out of themselves stays in any case, but for what opt_in of preferences lifts. Returns id and whether it was new.';
+
+CREATE FUNCTION notify.with_opt_outs(p_preferences jsonb, p_more jsonb, p_lifted jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    AS …;
+
+COMMENT ON FUNCTION notify.with_opt_outs(p_preferences jsonb, p_more jsonb, p_lifted jsonb) IS 'These preferences with what the recipient itself has opted out of: entries with by = recipient, of theirs and of p_more, but for those that hold all that an entry of p_lifted names.';
 
 CREATE TABLE notify.api_key (
     id bigint NOT NULL,

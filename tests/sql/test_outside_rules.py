@@ -60,7 +60,7 @@ def test_one_click_writes_the_preference_once(tx: Db) -> None:
     for _ in range(2):
         assert value(tx, "select notify.unsubscribe('ada', 'pigeon', 'news')")
     assert value(tx, "select preferences from notify.recipient where id = 'ada'") == {
-        "opt_out": [{"channel": "pigeon", "type": "news"}]
+        "opt_out": [{"channel": "pigeon", "type": "news", "by": "recipient"}]
     }
     assert not value(tx, "select notify.unsubscribe('nobody', 'pigeon', 'news')")
 
@@ -304,7 +304,7 @@ def test_clicks_beyond_all_bounds_mean_the_whole_channel(tx: Db) -> None:
     _set(tx, opt_out=[{"type": "x"}, *many])
     assert value(tx, "select notify.unsubscribe('ada', 'pigeon', 'news')")
     kept = value(tx, "select preferences -> 'opt_out' from notify.recipient where id = 'ada'")
-    assert kept == [{"type": "x"}, {"channel": "pigeon"}]
+    assert kept == [{"type": "x"}, {"channel": "pigeon", "by": "recipient"}]
 
 
 def test_a_rate_is_kept_over_all_workers(tx: Db) -> None:

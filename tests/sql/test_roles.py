@@ -69,10 +69,10 @@ DOORS = {
 }
 INNER = (
     "accept admit_deliveries changed_recipients check_content check_options check_preferences check_recipients"
-    " check_retry check_size check_template check_template_texts check_time close_deliveries conclude"
+    " check_opt_out check_retry check_size check_template check_template_texts check_time close_deliveries conclude"
     " delete_empty_batches distinct_ids hold_recipient hold_template is_crowded is_deep is_opted_out"
     " judge_deliveries localized next_due note_endpoints pick_chunk put_away quiet_until refuse rest_channel"
-    " ring ring_at_commit ring_for send_signals settle store take_deliveries take_mailboxes"
+    " ring ring_at_commit ring_for send_signals settle store take_deliveries take_mailboxes with_opt_outs"
 )
 FUNCTIONS = {name: set(who.split()) for names, who in DOORS.items() for name in names.split()} | {
     name: set() for name in INNER.split()

@@ -93,11 +93,13 @@ def test_unknown_variables_are_named() -> None:
 def test_describe_tells_value_source_and_meaning_of_every_setting(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("k" * 16)
     environ = {"NOTIFY_PORT": "9000", "NOTIFY_API_KEY_FILE": str(tmp_path / "key")}
+    environ["NOTIFY_REDIRECT_WEBHOOK"] = "https://hooks.example.org/services/s3cret"
     described = {item.name: item for item in describe(load(environ), environ)}
     assert set(described) == set(Settings.__struct_fields__)
     assert all(item.description for item in described.values())
     assert (described["port"].value, described["port"].source) == (9000, "environment")
     assert (described["api_key"].value, described["api_key"].source) == ("***", "file")
+    assert described["redirect_webhook"].value == "***"
     assert (described["host"].variable, described["host"].source) == ("NOTIFY_HOST", "default")
 
 

@@ -31,6 +31,7 @@ _OUTSIDE_OF_A_URL = re.compile(r"[^\x21-\x7e]|[<>]")
 _SEVEN_BIT = re.compile(r"(?:[\t\x20-\x7e]{0,998}+\n)*+[\t\x20-\x7e]{0,998}+")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 _UNFOLDED = 60
+_MOST_LINE = 998
 # Quoted-printable stays readable, and for what is mostly beyond ASCII takes more than base64 does.
 _MOST_GROWTH = 4 / 3
 
@@ -96,7 +97,8 @@ def mailbox_of(address: str) -> str:
 def compose(message: Message, sender: Sender, to: str, *, redirect: str | None, unsubscribe: str | None) -> Letter:
     """The mail of a message to an address, or in its place to `redirect`. Raises BadHeader.
 
-    Its Message-ID is the same in every attempt. `unsubscribe` is a URL that takes a POST (RFC 8058).
+    Its Message-ID is the same in every attempt. `unsubscribe` is a URL that takes a POST (RFC 8058); one that is longer
+    than a line is left out.
     """
     _check("title", message.title, _CONTROL)
     _check("id", message.stable_id, _OUTSIDE_OF_AN_ID)
@@ -114,7 +116,10 @@ def compose(message: Message, sender: Sender, to: str, *, redirect: str | None, 
         lines.append(f"X-Notify-To: {_header('X-Notify-To', to)}")
     if unsubscribe:
         _check("unsubscribe URL", unsubscribe, _OUTSIDE_OF_A_URL)
-        lines += [f"List-Unsubscribe: <{unsubscribe}>", "List-Unsubscribe-Post: List-Unsubscribe=One-Click"]
+        header = f"List-Unsubscribe: <{unsubscribe}>"
+        # A URL cannot be folded. Better without one, as below a very long address, than refused by every server.
+        if len(header) <= _MOST_LINE:
+            lines += [header, "List-Unsubscribe-Post: List-Unsubscribe=One-Click"]
     lines += ["MIME-Version: 1.0", f'Content-Type: multipart/alternative; boundary="{boundary}"', "", ""]
     return Letter(sender.address, recipient, "\r\n".join(lines).encode() + body)
 

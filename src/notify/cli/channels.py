@@ -12,7 +12,6 @@ from notify import control
 from notify.calls import perform_sync
 from notify.cli.common import as_json, database, prepared, say, say_json, table
 from notify.cli.text import instant, printable
-from notify.errors import NotFound
 from notify.model import ChannelState, TypeState
 
 Kind = Literal["channel", "type"]
@@ -97,9 +96,9 @@ def _set_paused(kind: Kind, name: str, paused: bool, json: bool) -> None:
         if kind == "channel":
             perform_sync(connection, control.set_channel(name, {"paused": paused}))
             state = perform_sync(connection, control.get_channel(name))
+            if state is None:
+                raise control.no_channel(printable(name), perform_sync(connection, control.list_channels()))
         else:
             perform_sync(connection, control.set_type(name, {"paused": paused}))
             state = perform_sync(connection, control.get_type(name))
-    if state is None:
-        raise NotFound(f"there is no channel {printable(name)!r}")
     say_json(state) if json else say(f"{kind} {printable(name)} {'paused' if paused else 'resumed'}")

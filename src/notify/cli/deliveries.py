@@ -96,7 +96,10 @@ def replay(
         else:
             count = _replay_failed(connection, batch_id=batch, channel=channel, code=code)
     if ids and not count:
-        raise NotFound("none of these deliveries can be replayed")
+        raise NotFound(
+            "none of these deliveries can be replayed: only failed ones can, whose notification was not cancelled; "
+            "notify deliveries --status failed lists them by ID"
+        )
     say_json({"replayed": count}) if json else say(f"{count} replayed")
 
 

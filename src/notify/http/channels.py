@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 
 from notify import control
 from notify.calls import perform
-from notify.errors import InvalidValue, NotFound
+from notify.errors import InvalidValue
 from notify.http.bodies import path_text, read_body
 from notify.http.database import connection_for
 from notify.http.idempotency import once
@@ -49,7 +49,7 @@ async def change_channel(request: HttpRequest) -> Answer:
         await perform(connection, control.set_channel(name, body))
         found = await perform(connection, control.get_channel(name))
         if found is None:
-            raise NotFound("there is no such channel")
+            raise control.no_channel(name, await perform(connection, control.list_channels()))
         return answer(200, found)
 
     return await once(request, work)

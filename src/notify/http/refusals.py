@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from notify.errors import InvalidValue, LimitExceeded
 
 MOST_DEPTH = 64
+ERROR_CODE = "[a-z0-9-]{1,64}"
 _AT = re.compile(r" - at `(?:key in )?\$\.?(.*)`$", re.DOTALL)
 _LENGTH = re.compile(r"Expected `(str|array|object)` of length (<=|>=) (\d+)")
 _NAMED = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
@@ -31,7 +35,7 @@ def refuse(message: str, kind: type[Any]) -> NoReturn:
     message = message[: at.start()] if at else message
     if named := _NAMED.match(message):
         field = f"{field}.{named[2]}".lstrip(".")
-        reason = "is not known here" if "unknown" in named[1] else "must be given"
+        reason = _unknown(kind, at[1] if at else "") if "unknown" in named[1] else "must be given"
         raise InvalidValue(f"{shown(field)} {reason}", field=field)
     subject = shown(field) if field else "the body"
     if length := _LENGTH.match(message):
@@ -56,10 +60,46 @@ def _reason(message: str, field: str, kind: type[Any]) -> str:
     if message.startswith("Invalid enum value"):
         return "must be one of " + ", ".join(_allowed(kind, field))
     if "matching regex" in message:
-        return "must be an email address" if field.endswith("email") else "has a form that is not accepted here"
+        return _form(message, field)
     if message.startswith("Expected `str | object`"):
         return "must be a text or an object"
     return message[:1].lower() + message[1:].replace("`", "")
+
+
+def _form(message: str, field: str) -> str:
+    if field.endswith("email"):
+        return "must be an email address"
+    if ERROR_CODE in message:
+        return "must be an error code such as http-404, or http-4xx for all of them: lower case, digits and hyphens"
+    return f"must have the form {message.partition('regex ')[2]}"
+
+
+def _unknown(kind: type[Any], path: str) -> str:
+    info = _type_info(kind)  # type: ignore[arg-type]  # a type is hashable
+    known = _fields(info, [part for part in re.split(r"\.|(?=\[)", path) if part])
+    return "is not known here" + (f"; known are {', '.join(known)}" if known else "")
+
+
+@cache
+def _type_info(kind: type[Any]) -> msgspec.inspect.Type:
+    return msgspec.inspect.type_info(kind)
+
+
+def _fields(node: Any, path: list[str]) -> list[str]:
+    """What an object in a request may have, by its path, as `recipients` and `[0]`; nothing where that is free."""
+    if isinstance(node, msgspec.inspect.Metadata):
+        return _fields(node.type, path)
+    if isinstance(node, msgspec.inspect.UnionType):
+        return next((found for one in node.types if (found := _fields(one, path))), [])
+    if isinstance(node, msgspec.inspect.ListType):
+        return _fields(node.item_type, path[1:]) if path else []
+    if isinstance(node, msgspec.inspect.DictType):
+        return _fields(node.value_type, path[1:]) if path else []
+    if not isinstance(node, msgspec.inspect.StructType):
+        return []
+    if not path:
+        return [field.encode_name for field in node.fields]
+    return next((_fields(field.type, path[1:]) for field in node.fields if field.encode_name == path[0]), [])
 
 
 def _allowed(kind: type[Any], field: str) -> list[str]:

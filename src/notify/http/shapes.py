@@ -103,7 +103,8 @@ class RecipientFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, 
         Annotated[Object, Meta(extra_json_schema=PREFERENCES)] | None,
         Meta(
             description="What the recipient wants: `opt_out` and `quiet_hours` are kept to on outside channels, all "
-            "else is your application's own."
+            "else is your application's own. What the recipient has opted out of itself stays, whatever is "
+            "given, until an `opt_in` lifts it."
         ),
     ] = None
 
