@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +18,7 @@ _log = structlog.stdlib.get_logger("notify.supervise")
 # A run that lasted so long was healthy: what ends it is a new failure, not the old one going on.
 HEALTHY_SECONDS = 10.0
 _CANCEL_AGAIN_SECONDS = 1.0
+_CAUSES = 3
 
 
 class GaveUp(NotifyError):
@@ -49,7 +50,7 @@ async def supervise(
             failures, failing_since = 0, ended
         failures += 1
         if give_up_after is not None and ended - failing_since >= give_up_after:
-            raise GaveUp(f"{name} kept failing for {ended - failing_since:.0f} s: {error}") from error
+            raise GaveUp(f"{name} kept failing for {ended - failing_since:.0f} s: {describe(error)}") from error
         pause = backoff(failures, base, cap)
         _log.warning("task ended", task=name, error=describe(error), failures=failures, restart_in=round(pause, 3))
         await asyncio.sleep(pause)
@@ -72,11 +73,25 @@ async def rest(soon: asyncio.Event, seconds: float) -> None:
 
 
 def describe(error: BaseException | None) -> str:
-    """One line of an error for the log. Of libpq's texts only the first line, as later ones repeat hints."""
+    """One line of an error for the log. Of libpq's texts only the first line, as later ones repeat hints; of a group
+    the errors in it, a few and the number of the others, as its own text says only that there are some."""
     if error is None:
         return "it returned"
+    if isinstance(error, BaseExceptionGroup):
+        said = list(dict.fromkeys(map(describe, _causes(error))))
+        more = [f"and {len(said) - _CAUSES} more"] if len(said) > _CAUSES else []
+        return "; ".join(said[:_CAUSES] + more)
     first = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _causes(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The errors of a group and of the groups in it."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _causes(error)
+        else:
+            yield error
 
 
 async def _run_once(name: str, run: Callable[[], Awaitable[None]]) -> Exception | None:

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.rows import Db
 from helpers.wait import until, until_async
-from notify.cli import run
+from notify.cli import keeper
 from notify.postgres import embedded, launch
 from notify.postgres.embedded import Embedded
 
@@ -44,8 +44,8 @@ def test_a_log_begins_anew_under_a_running_server(tmp_path: Path, monkeypatch: p
 
 async def test_up_looks_after_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "_LOG_BYTES", 10)
-    monkeypatch.setattr(run, "_LOG_SECONDS", 0.01)
-    task = asyncio.create_task(run._keep_log(tmp_path))
+    monkeypatch.setattr(keeper, "_LOG_SECONDS", 0.01)
+    task = asyncio.create_task(keeper._keep_log(tmp_path))
     log = tmp_path / "postgres.log"
 
     async def is_empty() -> bool:

@@ -41,7 +41,7 @@ async def test_it_gives_up_after_failing_for_long() -> None:
     async def run() -> None:
         raise RuntimeError("always")
 
-    with pytest.raises(GaveUp, match=r"job kept failing for .* s: always") as given_up:
+    with pytest.raises(GaveUp, match=r"job kept failing for .* s: RuntimeError: always") as given_up:
         await asyncio.wait_for(supervise("job", run, base=0.001, give_up_after=0.02), 5)
     assert isinstance(given_up.value.__cause__, RuntimeError)
 
@@ -80,3 +80,13 @@ def test_errors_are_one_line() -> None:
     assert describe(ValueError("first\nsecond")) == "ValueError: first"
     assert describe(ValueError()) == "ValueError"
     assert describe(None) == "it returned"
+
+
+def test_of_a_group_the_causes_are_said() -> None:
+    refused = OSError("refused\nIs the server running?")
+    inner = ExceptionGroup("unhandled errors in a TaskGroup", [refused, ValueError("odd")])
+    outer = ExceptionGroup("unhandled errors in a TaskGroup", [inner, OSError("refused"), KeyError()])
+    assert describe(inner) == "OSError: refused; ValueError: odd"
+    assert describe(outer) == "OSError: refused; ValueError: odd; KeyError"
+    many = ExceptionGroup("many", [ValueError(number) for number in range(9)])
+    assert describe(many) == "ValueError: 0; ValueError: 1; ValueError: 2; and 6 more"

@@ -94,8 +94,8 @@ class Program:
             raise AssertionError(f"no {pattern!r} in {self.err!r}") from error
 
     def ready(self) -> str:
-        """Wait until it serves; its URL."""
-        return self.printed(READY).group(1)
+        """Wait until it serves; its URL. Making a cluster takes many seconds where others use the machine, too."""
+        return self.printed(READY, timeout=60).group(1)
 
     def end(self, number: signal.Signals = signal.SIGTERM, within: float = 10.0) -> int:
         """Send a signal and wait; its status."""

@@ -16,7 +16,7 @@ import pytest
 from helpers.wait import until
 from notify.errors import EmbeddedError
 from notify.postgres import embedded
-from notify.postgres.embedded import Embedded
+from notify.postgres.embedded import Deadline, Embedded
 
 Start = Callable[..., Embedded]
 FAST = {"fsync": "off"}
@@ -92,6 +92,61 @@ def test_starts_after_kill(scratch: Path, start: Start) -> None:
         assert _value(second.dsn(), "select 1") == 1
         with pytest.raises(psycopg.OperationalError):
             session.execute("select 1")
+
+
+@pytest.mark.parametrize("folder", ["short", "long" * 30])
+def test_started_again_it_is_where_it_was(scratch: Path, start: Start, folder: str) -> None:
+    server = start(scratch / folder)
+    before, dsn = server.pid, server.dsn()
+    os.kill(before, signal.SIGKILL)
+    until(lambda: not server.alive)
+    server.start_again(Deadline(60))
+    assert (server.alive, server.started, server.pid != before) == (True, True, True)
+    assert _value(dsn, "show fsync") == "off"
+    server.stop()
+    assert not server.alive
+
+
+def test_started_again_it_is_the_one_that_somebody_else_started(scratch: Path, start: Start) -> None:
+    server = start(scratch)
+    os.kill(server.pid, signal.SIGKILL)
+    other = start(scratch)
+    assert not server.alive
+    server.start_again(Deadline(60))
+    assert (server.alive, server.started, server.pid) == (True, False, other.pid)
+
+
+def test_another_cluster_in_its_place_is_left_alone(scratch: Path, start: Start) -> None:
+    server = start(scratch)
+    server.stop()
+    (scratch / "postgres").rename(scratch / "elsewhere")
+    other = start(scratch)
+    with pytest.raises(EmbeddedError, match="replaced by other data"):
+        server.start_again(Deadline(60))
+    server.stop()
+    assert other.alive
+
+
+def test_a_directory_of_somebody_else_that_held_the_socket_is_not_emptied(scratch: Path, start: Start) -> None:
+    server = start(scratch)
+    server.stop()
+    server.socket_dir = scratch / "theirs"
+    server.socket_dir.mkdir()
+    (server.socket_dir / "file").touch()
+    with pytest.raises(EmbeddedError, match="not where it was"):
+        server.start_again(Deadline(60))
+    assert (scratch / "theirs" / "file").exists()
+    assert embedded.running(scratch) is None
+
+
+def test_a_start_that_is_given_up_leaves_no_server(scratch: Path, start: Start) -> None:
+    server = start(scratch)
+    server.stop()
+    deadline = Deadline(60)
+    deadline.end()
+    with pytest.raises(EmbeddedError, match="in time"):
+        server.start_again(deadline)
+    assert embedded.running(scratch) is None
 
 
 @pytest.mark.parametrize("content", ["", "{pid}\n{pgdata}\n1700000000\n5432\n/tmp\n\n  1 1\nready\n"])

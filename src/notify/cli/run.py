@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
@@ -25,8 +25,10 @@ from notify.postgres.connection import connect_sync
 from notify.postgres.migrate import migrate
 from notify.process import Stop, run, together, until_told
 from notify.serve import bind, serve
-from notify.supervise import supervise
 from notify.worker import Worker
+
+if TYPE_CHECKING:
+    from notify.postgres.embedded import Embedded
 
 _log = structlog.stdlib.get_logger("notify.run")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -34,7 +36,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 # Together with what the parts get, less than the time after which the process ends itself.
 _POSTGRES_STOP_SECONDS = 1.8
 _WORKER_START_SECONDS = 3.0
-_LOG_SECONDS = 60.0
 
 
 def _address(command: Command) -> Command:
@@ -55,10 +56,9 @@ def up(host: str | None, port: int | None, data_dir: str | None) -> None:
     settings = prepared(host=host, port=port, data_dir=data_dir)
     with until_told() as stop, held(Path(settings.data_dir)):
         sockets = bind(settings.host, settings.port)
-        with _database(settings) as reachable_settings:
+        with _database(settings) as (reachable_settings, server):
             patiently(lambda: migrate(str(reachable_settings.database_url)))
-            own_server = settings.database_url is None
-            run(stop, lambda: _everything(stop, reachable_settings, sockets, own_server=own_server))
+            run(stop, lambda: _everything(stop, reachable_settings, sockets, server))
 
 
 @click.command()
@@ -93,48 +93,41 @@ def worker() -> None:
 
 
 @contextmanager
-def _database(settings: Settings) -> Iterator[Settings]:
-    """The settings with a database: the configured one, or an embedded one that is stopped at the end, also
-    when it was found running because `notify up` had been killed."""
+def _database(settings: Settings) -> Iterator[tuple[Settings, Embedded | None]]:
+    """The settings with a database: the configured one, or that of an embedded server, which is stopped at the end,
+    also when it was found running because `notify up` had been killed."""
     if settings.database_url is not None:
-        yield settings
+        yield settings, None
         return
     from notify.postgres import embedded  # noqa: PLC0415 - only with the extra [embedded]
 
     server = embedded.start(Path(settings.data_dir))
     try:
-        yield msgspec.structs.replace(settings, database_url=server.dsn())
+        yield msgspec.structs.replace(settings, database_url=server.dsn()), server
     finally:
         server.stop(_POSTGRES_STOP_SECONDS)
         if embedded.running(Path(settings.data_dir)) is not None:
             _log.warning("Postgres does not stop; the next notify up takes it over")
 
 
-async def _everything(stop: Stop, settings: Settings, sockets: list[socket.socket], *, own_server: bool) -> None:
+async def _everything(stop: Stop, settings: Settings, sockets: list[socket.socket], server: Embedded | None) -> None:
     service = Worker(settings)
     application = create_app(settings, worker_ready=lambda: service.healthy)
     with ExitStack() as until_end:
 
         async def ready() -> None:
             await _worker_ready(service)
-            lines = await asyncio.to_thread(_welcome, settings, _url(settings, sockets), own_server)
+            lines = await asyncio.to_thread(_welcome, settings, _url(settings, sockets), server is not None)
             here = url_of(reachable(settings.host), _port(sockets))
             until_end.enter_context(announced(Path(settings.data_dir), here))
             say(lines)
 
         parts = {"api": serve(application, sockets, ready), "worker": service.run()}
-        if own_server:
-            parts["log"] = supervise("log", lambda: _keep_log(Path(settings.data_dir)))
+        if server is not None:
+            from notify.cli import keeper  # noqa: PLC0415 - only with the extra [embedded]
+
+            parts |= keeper.parts(server)
         await together(stop, parts)
-
-
-async def _keep_log(data_dir: Path) -> None:
-    """Keep the log of our own server within bounds, for as long as it runs."""
-    from notify.postgres import embedded  # noqa: PLC0415 - only with the extra [embedded]
-
-    while True:
-        await asyncio.to_thread(embedded.trim_log, data_dir)
-        await asyncio.sleep(_LOG_SECONDS)
 
 
 async def _api(stop: Stop, settings: Settings, sockets: list[socket.socket], tell: Callable[[], None]) -> None:

@@ -29,12 +29,13 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from notify.errors import EmbeddedError
 from notify.postgres import postmaster
-from notify.postgres.launch import SUPERUSER, Child, bin_dir, end, launch, trim_log, wait_until_ready
+from notify.postgres.launch import SUPERUSER, Child, Deadline, bin_dir, end, launch, trim_log, wait_until_ready
 from notify.postgres.postmaster import SOCKET_PREFIX, Postmaster
 from notify.postgres.system_user import open_private
 
-__all__ = ["DATABASE", "Embedded", "bin_dir", "running", "start", "trim_log"]
+__all__ = ["DATABASE", "Deadline", "Embedded", "bin_dir", "running", "start", "trim_log"]
 
 DATABASE = "notify"
 
@@ -42,14 +43,49 @@ DATABASE = "notify"
 class Embedded:
     """A running embedded server. `started` tells whether this process started it or found it running."""
 
-    def __init__(self, data_dir: Path, server: Postmaster, child: Child | None) -> None:
+    def __init__(
+        self, data_dir: Path, settings: Mapping[str, str], port: int | None, server: Postmaster, child: Child | None
+    ) -> None:
         self.data_dir = data_dir
         self.bin_dir = bin_dir()
-        self.pid = server.pid
         self.port = server.port
         self.socket_dir = server.socket_dir
+        self._settings, self._tcp_port = settings, port
+        self._cluster = _cluster(data_dir)
+        self._take(server, child)
+
+    def _take(self, server: Postmaster, child: Child | None) -> None:
+        self.pid = server.pid
         self.started = child is not None
         self._child = child
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there. Cheap, so that one may ask often."""
+        if self._child is not None:
+            return self._child.poll() is None
+        server = postmaster.read(self.data_dir / "postgres")
+        return server is not None and server.pid == self.pid
+
+    def start_again(self, deadline: Deadline) -> None:
+        """Start it again after it has gone, on the same data, where its clients know it to be. One that somebody else
+        has started there meanwhile is taken over. Blocks until `deadline`.
+
+        Raises EmbeddedError if that fails, or if the data is not what it was: no empty cluster is made in place of one
+        that was deleted, and nothing of another `notify up` is touched that made one there.
+        """
+        if _cluster(self.data_dir) != self._cluster:
+            raise EmbeddedError(f"{self.data_dir / 'postgres'} was deleted, or replaced by other data")
+        with _one_at_a_time(self.data_dir):
+            found = _find(self.data_dir, deadline)
+            server, child = found or launch(
+                self.data_dir, self._settings, self._tcp_port, deadline, socket_dir=self.socket_dir
+            )
+        if (server.socket_dir, server.port) != (self.socket_dir, self.port):
+            if child is not None:
+                end(child)
+            raise EmbeddedError(f"a server runs on {self.data_dir}, but not where it was: stop it")
+        self._take(server, child)
 
     def dsn(self, dbname: str = DATABASE) -> str:
         """The libpq keywords that reach a database of this server over its unix socket."""
@@ -106,28 +142,39 @@ def start(
     """
     data_dir = data_dir.resolve()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    deadline = time.monotonic() + timeout
+    deadline = Deadline(timeout)
     with _one_at_a_time(data_dir):
         if (found := _find(data_dir, deadline)) is not None:
-            return found
+            return Embedded(data_dir, settings or {}, port, *found)
         server, child = launch(data_dir, settings or {}, port, deadline)
         try:
             _create_database(server)
         except BaseException:
             end(child)
             raise
-        return Embedded(data_dir, server, child)
+        return Embedded(data_dir, settings or {}, port, server, child)
 
 
-def _find(data_dir: Path, deadline: float) -> Embedded | None:
+def _find(data_dir: Path, deadline: Deadline) -> tuple[Postmaster, None] | None:
     """The server that already runs, whatever state its starter left it in; None once there is none."""
     while (server := wait_until_ready(data_dir / "postgres", None, deadline)) is not None:
         try:
             _create_database(server)
-            return Embedded(data_dir, server, None)
+            return server, None
         except psycopg.OperationalError:  # it is shutting down, or was killed this very moment
             time.sleep(0.05)
+    if deadline.passed:
+        raise EmbeddedError(f"the server in {data_dir / 'postgres'} is not ready in time")
     return None
+
+
+def _cluster(data_dir: Path) -> bytes:
+    """What tells a cluster from every other: its system identifier, with which pg_control begins. Empty without one."""
+    try:
+        with (data_dir / "postgres" / "global" / "pg_control").open("rb") as control:
+            return control.read(8)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
 
 
 @contextmanager

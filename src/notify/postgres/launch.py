@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import pwd
 import shutil
@@ -42,9 +43,25 @@ _DEFAULT_PORT = 5432  # without TCP only a part of the socket's name
 _SOCKET_PATH_BYTES = 103  # the limit of macOS; that of Linux is 107
 _LOG_BYTES = 10_000_000
 _POLL_SECONDS = 0.01
+_ORPHANS_SECONDS = 0.1
 _ORPHANS = "pre-existing shared memory block"
 
 Child = subprocess.Popen[bytes]
+
+
+class Deadline:
+    """Until when a server may take to start: so many seconds from now, or until another thread calls `end`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._at = time.monotonic() + seconds
+
+    @property
+    def passed(self) -> bool:
+        return time.monotonic() > self._at
+
+    def end(self) -> None:
+        """What is under way is given up."""
+        self._at = -math.inf
 
 
 def bin_dir() -> Path:
@@ -55,8 +72,11 @@ def bin_dir() -> Path:
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-def launch(data_dir: Path, settings: Mapping[str, str], port: int | None, deadline: float) -> tuple[Postmaster, Child]:
-    """Make the cluster if there is none, start its server, and wait for it until `deadline` (monotonic).
+def launch(
+    data_dir: Path, settings: Mapping[str, str], port: int | None, deadline: Deadline, socket_dir: Path | None = None
+) -> tuple[Postmaster, Child]:
+    """Make the cluster if there is none, start its server, and wait for it until `deadline`. Its socket is in
+    `run` or, where that does not fit, in a new directory or the one that `socket_dir` says was made before.
 
     Raises EmbeddedError with the end of the log.
     """
@@ -71,16 +91,16 @@ def launch(data_dir: Path, settings: Mapping[str, str], port: int | None, deadli
         **settings,
         "listen_addresses": "127.0.0.1" if port else "",
         "port": str(port or _DEFAULT_PORT),
-        "unix_socket_directories": str(_socket_dir(data_dir, port or _DEFAULT_PORT, user)),
+        "unix_socket_directories": str(_socket_dir(data_dir, port or _DEFAULT_PORT, user, socket_dir)),
     }
     command = [str(programs / "postgres"), "-D", str(pgdata)]
     command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     return _bring_up(command, pgdata, user, deadline)
 
 
-def wait_until_ready(pgdata: Path, child: Child | None, deadline: float) -> Postmaster | None:
+def wait_until_ready(pgdata: Path, child: Child | None, deadline: Deadline) -> Postmaster | None:
     """The server once it accepts connections, or None if it is gone or `deadline` has passed."""
-    while time.monotonic() < deadline:
+    while not deadline.passed:
         server = postmaster.read(pgdata)
         if server is not None and server.ready and (child is None or server.pid == child.pid):
             return server
@@ -130,11 +150,12 @@ def _init(programs: Path, pgdata: Path, user: pwd.struct_passwd | None, *, sync:
     new.rename(pgdata)
 
 
-def _socket_dir(data_dir: Path, port: int, user: pwd.struct_passwd | None) -> Path:
+def _socket_dir(data_dir: Path, port: int, user: pwd.struct_passwd | None, given: Path | None) -> Path:
     """An empty directory that only the server's user and root may enter. libpq reads a comma as a list."""
-    path = data_dir / "run"
+    ours = given is not None and given.name.startswith(SOCKET_PREFIX)  # else it may be anything, as /tmp
+    path = given if given is not None and ours else data_dir / "run"
     shutil.rmtree(path, ignore_errors=True)
-    if _fits(path, port):
+    if ours or _fits(path, port):
         path.mkdir(mode=0o700)
     else:
         path = Path(tempfile.mkdtemp(prefix=SOCKET_PREFIX, dir=_short_base(port)))
@@ -153,7 +174,7 @@ def _fits(directory: Path, port: int) -> bool:
 
 
 def _bring_up(
-    command: list[str], pgdata: Path, user: pwd.struct_passwd | None, deadline: float
+    command: list[str], pgdata: Path, user: pwd.struct_passwd | None, deadline: Deadline
 ) -> tuple[Postmaster, Child]:
     """Start the server, again and again while orphans of a killed one still hold its shared memory."""
     log = pgdata.with_name("postgres.log")
@@ -173,8 +194,9 @@ def _bring_up(
             return server, child
         end(child)
         said = _said_since(log, begin)
-        if _ORPHANS not in said or time.monotonic() > deadline:
+        if _ORPHANS not in said or deadline.passed:
             raise EmbeddedError(f"Postgres did not start in {pgdata}:\n{said}")
+        time.sleep(_ORPHANS_SECONDS)
 
 
 @contextmanager
