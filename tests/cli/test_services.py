@@ -63,8 +63,10 @@ def _worker(folder: Path, dsn: str, *options: str) -> str:
 def test_doctor_counts_the_workers_that_live(tmp_path: Path, dsn: str, off: dict[str, str]) -> None:
     with (
         Program(tmp_path, "worker", database_url=dsn, **off) as one,
-        Program(tmp_path, "worker", database_url=dsn, **off),
+        Program(tmp_path, "worker", database_url=dsn, **off) as other,
     ):
+        one.complained("worker started")
+        other.complained("worker started")
         until(lambda: _worker(tmp_path, dsn) == "2 running, nothing overdue")
         one.end(signal.SIGKILL)
         assert _worker(tmp_path, dsn, "--here") == "1 running here, nothing overdue"

@@ -77,23 +77,23 @@ def test_killed_between_call_and_record(run: Run, dsn: str, db: Db, sink: Sink) 
     assert list(sink.ids().values()) == [2]
 
 
-def test_paused_past_its_lease(run: Run, dsn: str, db: Db, sink: Sink) -> None:
+def test_paused_past_its_lease(run: Run, dsn: str, db: Db, receiver: WebhookSink) -> None:
     """What the paused one has to say counts no more, whether its call got through or not."""
-    sink.hold(1)
-    stale = _worker(run, dsn, sink)
-    _known(db, sink)
-    _reach(db, sink, "ada")
-    (id,) = _send(db, sink, "ada")
-    sink.wait(1)
+    receiver.hold(1)
+    stale = _worker(run, dsn, receiver)
+    _known(db, receiver)
+    _reach(db, receiver, "ada")
+    (id,) = _send(db, receiver, "ada")
+    receiver.wait(1)
     stale.process.send_signal(signal.SIGSTOP)
     _later(db, "30 seconds")
-    _worker(run, dsn, sink)
+    _worker(run, dsn, receiver)
     until(lambda: statuses(db, [id]) == ["sent"])
-    was = (delivery(db, id, sink.channel), attempts(db, id))
-    sink.release()
+    was = (delivery(db, id, receiver.channel), attempts(db, id))
+    receiver.release()
     stale.process.send_signal(signal.SIGCONT)
     until(lambda: "leases_lost" in stale.err + stale.out)
-    assert (delivery(db, id, sink.channel), attempts(db, id)) == was
+    assert (delivery(db, id, receiver.channel), attempts(db, id)) == was
     assert was[1] == [(1, "retry", "lease-lost"), (2, "sent", None)]
 
 
@@ -126,20 +126,22 @@ def test_a_name_that_does_not_resolve_is_tried_again(run: Run, dsn: str, db: Db,
 _NAMES = [f"r{n}" for n in range(40)]
 
 
-def test_a_database_lost_in_the_middle_of_a_chunk(run: Run, linked_dsn: str, link: Proxy, db: Db, sink: Sink) -> None:
+def test_a_database_lost_in_the_middle_of_a_chunk(
+    run: Run, linked_dsn: str, link: Proxy, db: Db, receiver: WebhookSink
+) -> None:
     """What was sent meanwhile is recorded when it is back, and not sent again."""
-    _worker(run, linked_dsn, sink)
-    _known(db, sink)
-    _reach(db, sink, *_NAMES)
-    sink.hold(40)
-    ids = _send(db, sink, *_NAMES)
-    sink.wait(40)
+    _worker(run, linked_dsn, receiver)
+    _known(db, receiver)
+    _reach(db, receiver, *_NAMES)
+    receiver.hold(40)
+    ids = _send(db, receiver, *_NAMES)
+    receiver.wait(40)
     link.refuse()
     link.cut()
-    sink.release()
-    until(lambda: sink.answered >= 40)
+    receiver.release()
+    until(lambda: receiver.answered >= 40)
     link.heal()
-    _all_sent_once(db, sink, ids)
+    _all_sent_once(db, receiver, ids)
 
 
 def test_a_server_killed_in_the_middle_of_a_chunk(run: Run, fragile: Fragile, sink: Sink) -> None:
