@@ -47,11 +47,11 @@ def test_killed_it_comes_back_and_so_do_all_parts() -> None:
                     sent = done(folder, "send", "ada", "Tea", "Still here", "--at", "+1h").stdout
                     id = sent.partition(" ")[0].removeprefix("#")  # some are skipped where a server was killed
                     killed = _kill(folder)
-                    until(lambda: up.err.count("Postgres runs again") == number, timeout=60)  # noqa: B023 - called here
+                    until(lambda: up.err.count("Postgres runs again") == number)  # noqa: B023 - called here
                     assert up.err.count(GONE) >= number
                     assert _server(folder).pid != killed
                     done(folder, "psql", "-Xc", f"select notify.send({id})")
-                    listener.printed(f"seq {number}  #{id}  Tea: Still here", timeout=60)
+                    listener.printed(f"seq {number}  #{id}  Tea: Still here")
             healthy = dict.fromkeys(("database", "schema", "worker", "api", "disk"), "ok")
             until(lambda: _doctor(folder) == healthy)
             assert up.end() == 0
@@ -65,7 +65,7 @@ def test_that_it_cannot_be_started_again_is_said() -> None:
         with (folder / ".notify" / "postgres" / "postgresql.conf").open("a") as file:
             file.write("max_connections = many\n")
         _kill(folder)
-        until(lambda: up.process.poll() is not None, timeout=60)
+        until(lambda: up.process.poll() is not None)
         assert up.process.returncode == 1
         said = up.err[up.err.index("notify: Postgres does not stay up") :]
         assert "after 5 tries in a row to start it again" in said

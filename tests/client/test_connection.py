@@ -294,6 +294,6 @@ asyncio.run(other.close())
 
 
 def test_a_forked_child_leaves_its_parents_session_alone(shared_dsn: str, shared: Db) -> None:
-    done = subprocess.run([sys.executable, "-c", FORKED, shared_dsn], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", FORKED, shared_dsn], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     until(lambda: not _sessions(shared), what="sessions ended")

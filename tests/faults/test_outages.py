@@ -143,7 +143,7 @@ def test_giving_up_is_an_error(link: Proxy, linked_dsn: str, command: str) -> No
     link.refuse()
     given = [sys.executable, "-c", _HASTY, command]
     env = environment(database_url=linked_dsn, port="0")
-    ended = subprocess.run(given, env=env, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(given, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 1
     assert "the database is not ready after" in ended.stderr
     assert "Traceback" not in ended.stderr

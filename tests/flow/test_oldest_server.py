@@ -24,7 +24,7 @@ def test_postgres_15() -> None:
         env=env | {"TEST_SERVER_BIN": str(OLDEST)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout

@@ -88,7 +88,7 @@ class _Stage:
         script = f'AUTH="Authorization: Bearer {ADMIN_KEY}" JSON="Content-Type: application/json"\n{command}'
         env = environment(api_key=ADMIN_KEY, database_url=self._dsn)
         ran = subprocess.run(
-            ["bash", "-ec", script], cwd=self._folder, env=env, capture_output=True, text=True, timeout=30, check=True
+            ["bash", "-ec", script], cwd=self._folder, env=env, capture_output=True, text=True, timeout=120, check=True
         )
         return ran.stdout
 

@@ -88,7 +88,7 @@ def _curl(folder: Path, url: str, key: str) -> None:
     script = _block("", "curl -X DELETE").replace("http://localhost:8000", url).replace("curl ", "curl -sS ")
     env = environment(api_key=key)
     ran = subprocess.run(
-        ["bash", "-ec", script], cwd=folder, env=env, capture_output=True, text=True, timeout=30, check=True
+        ["bash", "-ec", script], cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=True
     )
     assert '"notification_ids":[2]' in ran.stderr
     for part in ('"id":2,', '"scheduled_status":"pending"', "Notification cancelled successfully"):
@@ -101,6 +101,6 @@ def _python(folder: Path) -> None:
     url = done(folder, "config", "--database-url").stdout.strip()
     done(folder, "psql", "-c", "create table orders (item text)", "-c", "select notify.upsert_recipient('ada')")
     env = environment() | {"DATABASE_URL": url}
-    subprocess.run([sys.executable, "-c", script], cwd=folder, env=env, timeout=30, check=True)
+    subprocess.run([sys.executable, "-c", script], cwd=folder, env=env, timeout=120, check=True)
     counted = done(folder, "psql", "-XAt", "-c", "select (select count(*) from orders), title from notify.due")
     assert counted.stdout == "1|Order\n"

@@ -30,7 +30,7 @@ def environment(**settings: str) -> dict[str, str]:
     return clean | {f"NOTIFY_{name.upper()}": value for name, value in settings.items()}
 
 
-def done(folder: Path, *arguments: str, timeout: float = 30.0, **settings: str) -> subprocess.CompletedProcess[str]:
+def done(folder: Path, *arguments: str, timeout: float = 120.0, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command, env = [*COMMAND, *arguments], environment(**settings)
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=timeout, check=False)
@@ -63,7 +63,7 @@ class Program:
     def pid(self) -> int:
         return self.process.pid
 
-    def printed(self, pattern: str, timeout: float = 15.0) -> re.Match[str]:
+    def printed(self, pattern: str, timeout: float = 60.0) -> re.Match[str]:
         """Wait for a line on stdout. Fails at once when the process ends without it."""
 
         def look() -> re.Match[str] | None:
@@ -79,7 +79,7 @@ class Program:
         assert found is not None
         return found
 
-    def complained(self, pattern: str, timeout: float = 15.0) -> None:
+    def complained(self, pattern: str, timeout: float = 60.0) -> None:
         """Wait for a line on stderr."""
 
         def look() -> bool:
@@ -95,9 +95,9 @@ class Program:
 
     def ready(self) -> str:
         """Wait until it serves; its URL. Making a cluster takes many seconds where others use the machine, too."""
-        return self.printed(READY, timeout=60).group(1)
+        return self.printed(READY).group(1)
 
-    def end(self, number: signal.Signals = signal.SIGTERM, within: float = 10.0) -> int:
+    def end(self, number: signal.Signals = signal.SIGTERM, within: float = 30.0) -> int:
         """Send a signal and wait; its status."""
         self.process.send_signal(number)
         return self.process.wait(within)

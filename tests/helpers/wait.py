@@ -13,7 +13,7 @@ T = TypeVar("T")
 _PAUSE = 0.005
 
 
-def until(predicate: Callable[[], T], timeout: float = 30.0, what: str = "") -> T:
+def until(predicate: Callable[[], T], timeout: float = 60.0, what: str = "") -> T:
     """Poll until the predicate gives something true, and return that. AssertionError after `timeout` s."""
     deadline = time.monotonic() + timeout
     while not (value := predicate()):
@@ -22,7 +22,7 @@ def until(predicate: Callable[[], T], timeout: float = 30.0, what: str = "") -> 
     return value
 
 
-async def until_async(predicate: Callable[[], Awaitable[T]], timeout: float = 30.0, what: str = "") -> T:
+async def until_async(predicate: Callable[[], Awaitable[T]], timeout: float = 60.0, what: str = "") -> T:
     """As `until`, for an async predicate, leaving the event loop to others meanwhile."""
     deadline = time.monotonic() + timeout
     while not (value := await predicate()):
@@ -40,7 +40,7 @@ async def until_true(predicate: Callable[[], T]) -> T:
     return await until_async(ask)
 
 
-def blocked(db: psycopg.Connection[Any], pid: int, timeout: float = 30.0) -> list[int]:
+def blocked(db: psycopg.Connection[Any], pid: int, timeout: float = 60.0) -> list[int]:
     """Wait until the backend `pid` waits for a lock of others; their process ids.
 
     `db` is an autocommit connection, as inside a transaction pg_stat_activity stands still.
@@ -53,7 +53,7 @@ def blocked(db: psycopg.Connection[Any], pid: int, timeout: float = 30.0) -> lis
     return until(blockers, timeout, f"backend {pid} blocked")
 
 
-def asleep(db: psycopg.Connection[Any], pid: int, timeout: float = 30.0) -> None:
+def asleep(db: psycopg.Connection[Any], pid: int, timeout: float = 60.0) -> None:
     """Wait until the backend `pid` sleeps by itself between two tries, holding nothing."""
 
     def sleeps() -> bool:

@@ -81,6 +81,6 @@ def test_api_keeps_what_it_says(settings: Settings) -> None:
             env=os.environ | {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(_HERE)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=400,
         )
     assert result.returncode == 0, result.stdout[-20_000:] + result.stderr[-2_000:]
