@@ -25,7 +25,7 @@ from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
 from pytest_postgresql.executors import NoopExecutor
 
-from helpers import other_server
+from helpers import folders, other_server
 from notify.postgres import embedded
 from notify.postgres.connection import connect_sync
 from notify.postgres.embedded import Embedded
@@ -57,7 +57,7 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], a
 def server() -> Iterator[Embedded]:
     """The session's server; it also listens on 127.0.0.1 at `server.port`, for tests through a proxy."""
     # Not in pytest's own temporary directory, whose mode pytest tightens again under a running server.
-    with tempfile.TemporaryDirectory(prefix="notify-tests-") as folder:
+    with tempfile.TemporaryDirectory(prefix="notify-tests-", dir=folders.folder()) as folder:
         running = embedded.start(Path(folder), settings={"fsync": "off"}, port=_free_port())
         try:
             yield running
@@ -152,7 +152,7 @@ def background() -> Iterator[ThreadPoolExecutor]:
 @pytest.fixture
 def scratch() -> Iterator[Path]:
     """A short-named empty directory that a server's system user may be let into."""
-    folder = Path(tempfile.mkdtemp(prefix="notify-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="notify-tests-", dir=folders.folder()))
     yield folder
     shutil.rmtree(folder)
 

@@ -124,8 +124,9 @@ def _set_clock(db: Db, at: str) -> None:
     """Let it be that time of day, in UTC, for sessions that begin from now on; those of the service are ended."""
     seconds = value(
         db,
-        "select extract(epoch from case when t < now() + %s * interval '1 s' then t + interval '1 day' else t end"
-        " - now())"
+        # The clock may be a day ahead already: it is never put back.
+        "select extract(epoch from t - now() + interval '1 day'"
+        " * greatest(0, ceil((extract(epoch from now() - t) + %s) / 86400)))"
         " from (select date_trunc('day', now() at time zone 'UTC') at time zone 'UTC' + %s::interval as t) d",
         _ahead(db),
         at,

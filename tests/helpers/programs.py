@@ -17,6 +17,7 @@ from typing import Self
 
 import psutil
 
+from helpers import folders
 from helpers.wait import until
 from notify.postgres import embedded
 
@@ -117,7 +118,7 @@ class Program:
 @contextmanager
 def home() -> Iterator[Path]:
     """An empty directory to run `notify up` in; afterwards its Postgres is stopped and all is removed."""
-    folder = Path(tempfile.mkdtemp(prefix="notify-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="notify-tests-", dir=folders.folder()))
     try:
         yield folder
     finally:

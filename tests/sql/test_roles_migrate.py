@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from helpers import logins
+from helpers import folders, logins
 from helpers.rows import Db, add_recipients, call_one, column, drain, schedule, value
 from notify.errors import MigrationError
 from notify.postgres import embedded
@@ -38,7 +38,7 @@ where n.nspname in ('notify', 'notify_jobs') and p.proowner <> 'notify_owner'::r
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[Embedded]:
     """A server of the module's own, as roles belong to a whole cluster."""
-    with tempfile.TemporaryDirectory(prefix="notify-tests-") as folder:
+    with tempfile.TemporaryDirectory(prefix="notify-tests-", dir=folders.folder()) as folder:
         running = embedded.start(Path(folder), settings={"fsync": "off"})
         try:
             yield running
