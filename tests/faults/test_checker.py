@@ -10,6 +10,7 @@ from faults.chaos.checker import check
 from faults.chaos.history import Answer, Batch, Call, Frame, Heard, History, Mailbox, Opened, Reset, Row, Stored, Tick
 from faults.chaos.observer import Recovery
 from faults.chaos.verdicts import Kind
+from helpers.changes import put
 
 Change = Callable[[History, Stored], object]
 
@@ -59,16 +60,9 @@ def _kinds(change: Change) -> set[Kind]:
     return {verdict.kind for verdict in check(history, stored)}
 
 
-def _set(subject: object, **values: object) -> object:
-    """Change these fields; returns something, as the others do, so that changes stand in one expression."""
-    for name, value in values.items():
-        setattr(subject, name, value)
-    return subject
-
-
 def _hear(history: History, place: int, **values: object) -> object:
     """Change a frame of ada's."""
-    return _set(history.listeners["ada"].events[place], **values)
+    return put(history.listeners["ada"].events[place], **values)
 
 
 def _add(history: History, *calls: Call) -> object:
@@ -86,7 +80,7 @@ SOUND: dict[str, Change] = {
     ),
     "an unknown reschedule that won": lambda h, s: (
         _add(h, Call("reschedule", 101, id=4, due_at=124)),
-        _set(s.rows[4], due_at=124),
+        put(s.rows[4], due_at=124),
         _hear(h, 2, due_at=124),
     ),
     "overlapping reschedules, the other won": lambda h, s: (
@@ -94,13 +88,13 @@ SOUND: dict[str, Change] = {
     ),
     "an unknown send": lambda h, s: (
         _add(h, Call("send", 104, id=4)),
-        _set(s.rows[4], due_at=107, sent_at=107.1),
+        put(s.rows[4], due_at=107, sent_at=107.1),
         _hear(h, 2, due_at=107, sent_at=107.1, arrived=107.2),
     ),
     "expired": lambda h, s: (
-        _set(s.batches[2], expires_at=121),
-        _set(s.rows[3], cancel_reason="expired", cancelled_at=121),
-        _set(h.calls[4], outcome="failed", told="cancelled"),
+        put(s.batches[2], expires_at=121),
+        put(s.rows[3], cancel_reason="expired", cancelled_at=121),
+        put(h.calls[4], outcome="failed", told="cancelled"),
     ),
     "heard again after a reconnect": lambda h, s: h.listeners["ada"].events.extend(
         [Opened(1, "e", 2), _frame(2, 4, "ada", "c", 125)]
@@ -108,7 +102,7 @@ SOUND: dict[str, Change] = {
     "resumed by the server": lambda h, s: h.listeners["ada"].events.extend(
         [Opened(None, "e", 2), _frame(1, 1, "ada", "a", 110), _frame(2, 4, "ada", "c", 125)]
     ),
-    "a reset, and the inbox read": lambda h, s: _set(
+    "a reset, and the inbox read": lambda h, s: put(
         h.listeners["bob"],
         events=[Opened(0, "e", 1), Reset(1), Frame(1, 2, "bob", "Title of a", "a", 110, 110.1, 111, live=False)],
     ),
@@ -120,18 +114,18 @@ BROKEN: dict[str, tuple[set[Kind], Change]] = {
     "overdue at the end": (
         {Kind.LOST},
         lambda h, s: (
-            _set(s.rows[4], status="pending", seq=None, sent_at=None),
+            put(s.rows[4], status="pending", seq=None, sent_at=None),
             h.listeners["ada"].events.pop(),
-            _set(s.mailboxes["ada"], last_seq=1, unread=1),
+            put(s.mailboxes["ada"], last_seq=1, unread=1),
         ),
     ),
-    "parked": ({Kind.LOST}, lambda h, s: (_set(s.rows[3], status="failed", cancel_reason=None), h.calls.pop(4))),
+    "parked": ({Kind.LOST}, lambda h, s: (put(s.rows[3], status="failed", cancel_reason=None), h.calls.pop(4))),
     "cancelled by nobody": ({Kind.LOST}, lambda h, s: h.calls.pop(4)),
-    "expired, and had no end": ({Kind.LOST}, lambda h, s: _set(s.rows[3], cancel_reason="expired")),
+    "expired, and had no end": ({Kind.LOST}, lambda h, s: put(s.rows[3], cancel_reason="expired")),
     "stored twice": ({Kind.DOUBLED}, lambda h, s: s.batches.update({4: Batch(4, "a", "Title of a", 110, None)})),
     "left out of an unknown one": (
         {Kind.LOST},
-        lambda h, s: _set(h.calls[2], outcome="unknown", recipients=("ada", "bob")),
+        lambda h, s: put(h.calls[2], outcome="unknown", recipients=("ada", "bob")),
     ),
     "two of one batch": (
         {Kind.DOUBLED},
@@ -140,13 +134,13 @@ BROKEN: dict[str, tuple[set[Kind], Change]] = {
             _add(h, Call("cancel", 102, id=5)),
         ),
     ),
-    "one seq of two rows": ({Kind.DOUBLED, Kind.HOLE}, lambda h, s: _set(s.rows[4], seq=1)),
+    "one seq of two rows": ({Kind.DOUBLED, Kind.HOLE}, lambda h, s: put(s.rows[4], seq=1)),
     "one id under two seqs": (
         {Kind.DOUBLED},
         lambda h, s: h.listeners["ada"].events.append(_frame(3, 4, "ada", "c", 125)),
     ),
-    "sent early": ({Kind.EARLY, Kind.WRONG}, lambda h, s: _set(s.rows[1], sent_at=109)),
-    "sent in the future": ({Kind.EARLY, Kind.WRONG}, lambda h, s: _set(s.rows[1], sent_at=3700)),
+    "sent early": ({Kind.EARLY, Kind.WRONG}, lambda h, s: put(s.rows[1], sent_at=109)),
+    "sent in the future": ({Kind.EARLY, Kind.WRONG}, lambda h, s: put(s.rows[1], sent_at=3700)),
     "heard early": ({Kind.EARLY}, lambda h, s: _hear(h, 1, arrived=109)),
     "rescheduled to later and heard before": ({Kind.EARLY}, lambda h, s: _hear(h, 2, arrived=124)),
     "a frame left out": ({Kind.HOLE}, lambda h, s: h.listeners["ada"].events.pop(1)),
@@ -157,16 +151,16 @@ BROKEN: dict[str, tuple[set[Kind], Change]] = {
     ),
     "the server skipped some": (
         {Kind.HOLE},
-        lambda h, s: _set(h.listeners["ada"], events=[Opened(None, "e", 2), _frame(2, 4, "ada", "c", 125)]),
+        lambda h, s: put(h.listeners["ada"], events=[Opened(None, "e", 2), _frame(2, 4, "ada", "c", 125)]),
     ),
     "a tick told more than was sent": ({Kind.HOLE}, lambda h, s: h.listeners["bob"].events.append(Tick(2))),
     "another epoch": ({Kind.HOLE}, lambda h, s: h.listeners["bob"].events.append(Opened(1, "f", 1))),
-    "a hole in the rows": ({Kind.HOLE, Kind.DOUBLED}, lambda h, s: _set(s.rows[4], seq=3)),
-    "last_seq beyond the rows": ({Kind.HOLE}, lambda h, s: _set(s.mailboxes["bob"], last_seq=2)),
-    "unread is wrong": ({Kind.WRONG}, lambda h, s: _set(s.mailboxes["bob"], unread=0)),
+    "a hole in the rows": ({Kind.HOLE, Kind.DOUBLED}, lambda h, s: put(s.rows[4], seq=3)),
+    "last_seq beyond the rows": ({Kind.HOLE}, lambda h, s: put(s.mailboxes["bob"], last_seq=2)),
+    "unread is wrong": ({Kind.WRONG}, lambda h, s: put(s.mailboxes["bob"], unread=0)),
     "cancelled, and pending": (
         {Kind.CANCELLED_BUT_SENT, Kind.LOST},
-        lambda h, s: _set(s.rows[3], status="pending", cancel_reason=None),
+        lambda h, s: put(s.rows[3], status="pending", cancel_reason=None),
     ),
     "cancelled, and heard": (
         {Kind.CANCELLED_BUT_SENT},
@@ -181,17 +175,17 @@ BROKEN: dict[str, tuple[set[Kind], Change]] = {
         lambda h, s: s.batches.update({4: Batch(4, "x", "Title of x", 110, None)}),
     ),
     "stored for nobody": ({Kind.ROLLED_BACK}, lambda h, s: s.batches.update({4: Batch(4, "y", "Y", 110, None)})),
-    "another answer to the same key": ({Kind.REPLAY}, lambda h, s: _set(h.calls[0].answers[1], body=b"[]")),
-    "a replay that does not say so": ({Kind.REPLAY}, lambda h, s: _set(h.calls[0].answers[1], replayed=False)),
+    "another answer to the same key": ({Kind.REPLAY}, lambda h, s: put(h.calls[0].answers[1], body=b"[]")),
+    "a replay that does not say so": ({Kind.REPLAY}, lambda h, s: put(h.calls[0].answers[1], replayed=False)),
     "refused after it was done": ({Kind.REPLAY}, lambda h, s: h.calls[0].answers.append(Answer(422, b"{}"))),
-    "an older reschedule won": ({Kind.RESCHEDULE, Kind.WRONG}, lambda h, s: _set(s.rows[4], due_at=124.5)),
+    "an older reschedule won": ({Kind.RESCHEDULE, Kind.WRONG}, lambda h, s: put(s.rows[4], due_at=124.5)),
     "a reschedule was ignored": (
         {Kind.RESCHEDULE},
-        lambda h, s: (_set(s.rows[4], due_at=130, sent_at=130.1), _hear(h, 2, due_at=130, sent_at=130.1)),
+        lambda h, s: (put(s.rows[4], due_at=130, sent_at=130.1), _hear(h, 2, due_at=130, sent_at=130.1)),
     ),
-    "refused as sent, and is not": ({Kind.WRONG}, lambda h, s: _set(h.calls[5], id=3)),
-    "refused as pending": ({Kind.WRONG}, lambda h, s: _set(h.calls[5], told="pending")),
-    "not found": ({Kind.WRONG}, lambda h, s: _set(h.calls[5], told="not found")),
+    "refused as sent, and is not": ({Kind.WRONG}, lambda h, s: put(h.calls[5], id=3)),
+    "refused as pending": ({Kind.WRONG}, lambda h, s: put(h.calls[5], told="pending")),
+    "not found": ({Kind.WRONG}, lambda h, s: put(h.calls[5], told="not found")),
     "another title": ({Kind.WRONG}, lambda h, s: _hear(h, 1, title="?")),
     "heard by another": ({Kind.WRONG}, lambda h, s: _hear(h, 1, recipient="bob")),
     "heard and not stored": (

@@ -24,6 +24,7 @@ from faults.chaos.history import (
     Stored,
 )
 from faults.chaos.verdicts import Kind
+from helpers.changes import put
 
 Change = Callable[[History, Stored], object]
 
@@ -80,17 +81,11 @@ def _kinds(change: Change) -> set[Kind]:
     return {verdict.kind for verdict in check(history, stored)}
 
 
-def _set(subject: object, **values: object) -> object:
-    for name, value in values.items():
-        setattr(subject, name, value)
-    return subject
-
-
 def _try(stored: Stored, id: int, *outcomes: tuple[str, str | None], **values: Any) -> object:
     """Let these be all attempts of a notification's delivery, and change what else is given of it."""
     delivery = stored.deliveries[id]
     tried = [Attempt(delivery.id, number, *outcome) for number, outcome in enumerate(outcomes, 1)]
-    return _set(delivery, tried=tried, **{"attempts": len(tried)} | values)
+    return put(delivery, tried=tried, **{"attempts": len(tried)} | values)
 
 
 def _come(history: History, id: int, *moments: float, **values: Any) -> object:
@@ -98,7 +93,7 @@ def _come(history: History, id: int, *moments: float, **values: Any) -> object:
     name = {1: "a", 2: "b", 3: "c", 4: "x"}[id]
     others = [request for request in history.requests if request.id != id]
     came = [Request(f"ntf-i-{10 + id}", id, "ada", f"Title of {name}", name, at) for at in moments]
-    return _set(history, requests=others + [replace(request, **values) for request in came])
+    return put(history, requests=others + [replace(request, **values) for request in came])
 
 
 def _add(history: History, *calls: Call) -> object:
@@ -119,29 +114,29 @@ SOUND: dict[str, Change] = {
     "a lease lost before anything was sent": lambda h, s: _try(s, 1, _LOST, _FAILED, ("sent", None)),
     "repeated at once, as the connection broke off": lambda h, s: (
         _try(s, 1, ("sent", None)),
-        _set(h.requests[0], cut=True),
+        put(h.requests[0], cut=True),
     ),
     "given up, as all its leases were lost": lambda h, s: (
         _try(s, 2, _LOST, _LOST, _LOST, _LOST, ("failed", "lease-lost"), code="lease-lost"),
         _come(h, 2),
     ),
     "expired outside": lambda h, s: (
-        _set(s.batches[2], expires_at=121),
+        put(s.batches[2], expires_at=121),
         _try(s, 2, _FAILED, ("retry", "timeout"), status="cancelled", code="expired"),
     ),
     "failed": lambda h, s: (
         _try(s, 1, _FAILED, ("failed", "timeout"), status="failed", code="timeout"),
-        _set(s.rows[1], status="failed", sent_at=None),
+        put(s.rows[1], status="failed", sent_at=None),
     ),
     "failed, retried and sent": lambda h, s: (
         _try(s, 1, _FAILED, ("failed", "timeout"), ("sent", None), retries_from=2),
         _add(h, Call("retry", 130, 131, "ok", id=1, due_at=130.5)),
-        _set(s.rows[1], due_at=130.5, sent_at=131),
+        put(s.rows[1], due_at=130.5, sent_at=131),
     ),
     "failed, retried and cancelled": lambda h, s: (
         _try(s, 1, _FAILED, ("failed", "timeout"), status="failed", code="timeout"),
         _add(h, Call("retry", 130, 131, "ok", id=1, due_at=140), Call("cancel", 132, 133, "ok", id=1)),
-        _set(s.rows[1], status="cancelled", due_at=140, sent_at=None, cancelled_at=132, cancel_reason="requested"),
+        put(s.rows[1], status="cancelled", due_at=140, sent_at=None, cancelled_at=132, cancel_reason="requested"),
     ),
 }
 
@@ -154,18 +149,18 @@ BROKEN: dict[str, tuple[set[Kind], Change]] = {
     "no delivery": ({Kind.LOST, Kind.DOUBLED}, lambda h, s: s.deliveries.pop(2)),
     "still pending": (
         {Kind.LOST},
-        lambda h, s: (_try(s, 1, _FAILED, _LOST, status="pending"), _set(s.rows[1], status="sending", sent_at=None)),
+        lambda h, s: (_try(s, 1, _FAILED, _LOST, status="pending"), put(s.rows[1], status="sending", sent_at=None)),
     ),
     "still leased": (
         {Kind.LOST},
-        lambda h, s: (_try(s, 1, _FAILED, status="leased"), _set(s.rows[1], status="sending", sent_at=None)),
+        lambda h, s: (_try(s, 1, _FAILED, status="leased"), put(s.rows[1], status="sending", sent_at=None)),
     ),
-    "given up too soon": ({Kind.LOST}, lambda h, s: _set(h.calls[1], retries=2)),
+    "given up too soon": ({Kind.LOST}, lambda h, s: put(h.calls[1], retries=2)),
     "given up as lost too soon": (
         {Kind.LOST},
         lambda h, s: _try(s, 2, _LOST, _LOST, _LOST, ("failed", "lease-lost"), code="lease-lost"),
     ),
-    "given up after a replay too soon": ({Kind.LOST}, lambda h, s: _set(s.deliveries[2], retries_from=1)),
+    "given up after a replay too soon": ({Kind.LOST}, lambda h, s: put(s.deliveries[2], retries_from=1)),
     "given up without an attempt": (
         {Kind.LOST, Kind.DOUBLED},
         lambda h, s: _try(s, 2, code="disabled"),
@@ -174,16 +169,16 @@ BROKEN: dict[str, tuple[set[Kind], Change]] = {
     "expired before its end": (
         {Kind.LOST},
         lambda h, s: (
-            _set(s.batches[2], expires_at=500),
+            put(s.batches[2], expires_at=500),
             _try(s, 2, _FAILED, _LOST, status="cancelled", code="expired"),
         ),
     ),
     "doubled without an attempt": ({Kind.DOUBLED}, lambda h, s: _come(h, 1, 110.2, 111, 112)),
     "repeated more than once": (
         {Kind.DOUBLED},
-        lambda h, s: (_try(s, 1, ("sent", None)), _come(h, 1, 110, 111, 112), _set(h.requests[-3], cut=True)),
+        lambda h, s: (_try(s, 1, ("sent", None)), _come(h, 1, 110, 111, 112), put(h.requests[-3], cut=True)),
     ),
-    "doubled under another id": ({Kind.DOUBLED}, lambda h, s: _set(h.requests[0], stable_id="ntf-j-11")),
+    "doubled under another id": ({Kind.DOUBLED}, lambda h, s: put(h.requests[0], stable_id="ntf-j-11")),
     "under another's id": ({Kind.DOUBLED}, lambda h, s: _come(h, 1, 110.2, 111, stable_id="ntf-i-12")),
     "sent twice": ({Kind.WRONG}, lambda h, s: _try(s, 1, ("sent", None), ("sent", None))),
     "tried after it was sent": ({Kind.WRONG}, lambda h, s: _try(s, 1, ("sent", None), _FAILED)),
@@ -191,22 +186,22 @@ BROKEN: dict[str, tuple[set[Kind], Change]] = {
         {Kind.WRONG, Kind.DOUBLED},
         lambda h, s: s.deliveries[1].tried.pop(0),
     ),
-    "too early": ({Kind.EARLY}, lambda h, s: _set(h.requests[0], arrived=109)),
+    "too early": ({Kind.EARLY}, lambda h, s: put(h.requests[0], arrived=109)),
     "too early, though retried": (
         {Kind.EARLY},
         lambda h, s: (
             _try(s, 1, _FAILED, ("failed", "timeout"), status="failed", code="timeout"),
             _add(h, Call("retry", 130, 131, "ok", id=1, due_at=140)),
-            _set(s.rows[1], status="pending", due_at=300, sent_at=None),
+            put(s.rows[1], status="pending", due_at=300, sent_at=None),
             _add(h, Call("reschedule", 132, 133, "ok", id=1, due_at=300)),
-            _set(h.requests[0], arrived=109),
+            put(h.requests[0], arrived=109),
         ),
     ),
     "of a cancelled one": ({Kind.CANCELLED_BUT_SENT, Kind.DOUBLED}, lambda h, s: _come(h, 3, 151)),
     "of one cancelled by its reference": (
         {Kind.CANCELLED_BUT_SENT, Kind.DOUBLED},
         lambda h, s: (
-            _set(h.calls[4], kind="cancel_reference", id=None, reference="c", count=1),
+            put(h.calls[4], kind="cancel_reference", id=None, reference="c", count=1),
             _come(h, 3, 151),
         ),
     ),
@@ -215,44 +210,44 @@ BROKEN: dict[str, tuple[set[Kind], Change]] = {
         lambda h, s: (
             _try(s, 1, _FAILED, ("failed", "timeout"), status="failed", code="timeout"),
             _add(h, Call("retry", 130, 131, "ok", id=1, due_at=140), Call("cancel", 132, 133, "ok", id=1)),
-            _set(s.rows[1], status="cancelled", due_at=140, sent_at=None, cancelled_at=132, cancel_reason="requested"),
+            put(s.rows[1], status="cancelled", due_at=140, sent_at=None, cancelled_at=132, cancel_reason="requested"),
             _come(h, 1, 110, 141),
         ),
     ),
     "of what was rolled back": ({Kind.UNASKED}, lambda h, s: _come(h, 4, 111)),
     "on a channel that was not asked for": (
         {Kind.UNASKED},
-        lambda h, s: (_set(h.calls[1], channels=("inbox",)), _set(s.batches[2], channels=["inbox"])),
+        lambda h, s: (put(h.calls[1], channels=("inbox",)), put(s.batches[2], channels=["inbox"])),
     ),
     "stored for another channel": (
         {Kind.WRONG, Kind.UNASKED},
-        lambda h, s: _set(s.batches[2], channels=["inbox"]),
+        lambda h, s: put(s.batches[2], channels=["inbox"]),
     ),
     "sent, and its delivery failed": (
         {Kind.WRONG},
         lambda h, s: _try(s, 1, _FAILED, ("failed", "timeout"), status="failed", code="timeout"),
     ),
-    "failed, and its delivery was sent": ({Kind.WRONG}, lambda h, s: _set(s.rows[1], status="failed", sent_at=None)),
-    "still sending": ({Kind.WRONG}, lambda h, s: _set(s.rows[1], status="sending", sent_at=None)),
+    "failed, and its delivery was sent": ({Kind.WRONG}, lambda h, s: put(s.rows[1], status="failed", sent_at=None)),
+    "still sending": ({Kind.WRONG}, lambda h, s: put(s.rows[1], status="sending", sent_at=None)),
     "pending again by nobody": (
         {Kind.WRONG},
         lambda h, s: (
             _try(s, 1, _FAILED, ("failed", "timeout"), status="failed", code="timeout"),
-            _set(s.rows[1], status="pending", due_at=210, sent_at=None),
-            _set(h.calls[0], due_at=210),
+            put(s.rows[1], status="pending", due_at=210, sent_at=None),
+            put(h.calls[0], due_at=210),
             _come(h, 1, 211, 212),
         ),
     ),
     "a place in the stream without the inbox": (
         {Kind.LOST, Kind.HOLE, Kind.WRONG},
-        lambda h, s: _set(s.rows[1], seq=2),
+        lambda h, s: put(s.rows[1], seq=2),
     ),
     "refused as sending, and pending": (
         {Kind.WRONG},
         lambda h, s: _add(h, Call("cancel", 120, 121, "failed", id=2, told="sending")),
     ),
-    "another title": ({Kind.WRONG}, lambda h, s: _set(h.requests[0], title="?")),
-    "another recipient": ({Kind.WRONG}, lambda h, s: _set(h.requests[0], recipient="bob")),
+    "another title": ({Kind.WRONG}, lambda h, s: put(h.requests[0], title="?")),
+    "another recipient": ({Kind.WRONG}, lambda h, s: put(h.requests[0], recipient="bob")),
 }
 
 

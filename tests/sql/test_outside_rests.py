@@ -6,17 +6,13 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from helpers.outside import add_channel, add_reachable, delivery, lease, record, send
-from helpers.rows import Db, Row, column, one, value
+from helpers.rows import Db, Row, column, move_clock, one, value
 
 
 @pytest.fixture(autouse=True)
 def reachable(tx: Db) -> None:
     add_channel(tx)
     add_reachable(tx, "ada", "bob")
-
-
-def _at(tx: Db, offset: str) -> None:
-    tx.execute("select set_config('notify.clock_offset', %s, true)", (offset,))
 
 
 def _state(tx: Db) -> Row:
@@ -43,7 +39,7 @@ def test_tried_again_and_nobody_answers_it_rests_on_whoever_tried(tx: Db) -> Non
     """A worker that has just begun knows nothing of what the others met."""
     _rest(tx)
     (id,) = send(tx, "bob")
-    _at(tx, "6 s")
+    move_clock(tx, "6 s")
     record(tx, lease(tx), "retry", code="connect", outage=None, delay=3600)
     assert _state(tx) == {"failures": 0, "rests": 2}
     found = delivery(tx, id)
@@ -55,7 +51,7 @@ def test_any_of_those_that_wait_may_be_the_one_that_tries(tx: Db) -> None:
     _rest(tx)
     for _ in range(6):
         send(tx, "bob")
-    _at(tx, "6 s")
+    move_clock(tx, "6 s")
     waiting = column(tx, "select id from notify.delivery where due_at <= notify.now()")
     tried = {id for _ in range(200) for id in value(tx, "select notify.take_deliveries('pigeon', 1)")}
     assert tried == set(waiting)
@@ -67,7 +63,7 @@ def test_of_very_many_only_those_at_both_ends_are_looked_at(tx: Db) -> None:
     people = [{"id": name, "addresses": {"pigeon": name}} for name in names]
     tx.execute("select notify.upsert_recipients(%s, false)", (Jsonb(people),))
     send(tx, *names)
-    _at(tx, "6 s")
+    move_clock(tx, "6 s")
     read = "select pg_stat_get_xact_tuples_returned('notify.delivery_due'::regclass)"
     before = value(tx, read)
     assert len(lease(tx)) == 1

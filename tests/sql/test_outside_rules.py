@@ -9,17 +9,13 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from helpers.outside import add_channel, add_reachable, delivery, lease, record, send
-from helpers.rows import Db, call_one, one, refused, rows, statuses, value
+from helpers.rows import Db, call_one, move_clock, one, refused, rows, statuses, value
 
 
 @pytest.fixture(autouse=True)
 def reachable(tx: Db) -> None:
     add_channel(tx)
     add_reachable(tx, "ada", "bob")
-
-
-def _at(tx: Db, offset: str) -> None:
-    tx.execute("select set_config('notify.clock_offset', %s, true)", (offset,))
 
 
 def _set(tx: Db, **preferences: Any) -> None:
@@ -129,7 +125,7 @@ def test_in_quiet_hours_deliveries_wait_and_the_inbox_does_not(tx: Db) -> None:
     assert delivery(tx, id)["attempts"] == 0
     send(tx, "ada", priority="urgent")
     assert [row["priority"] for row in lease(tx)] == ["urgent"]
-    _at(tx, "61 minutes")
+    move_clock(tx, "61 minutes")
     assert len(lease(tx)) == 1
 
 
@@ -172,7 +168,7 @@ def test_what_a_resumed_type_held_goes_in_portions(tx: Db) -> None:
 def test_what_has_expired_meanwhile_is_cancelled(tx: Db) -> None:
     expires = value(tx, "select notify.now() + interval '1 minute'")
     (id,) = send(tx, "ada", expires_at=expires)
-    _at(tx, "2 minutes")
+    move_clock(tx, "2 minutes")
     assert lease(tx) == []
     assert _cancelled(tx, id) == ("cancelled", "expired", "expired")
 
@@ -208,19 +204,19 @@ def test_an_address_that_asked_to_be_left_alone_is(tx: Db) -> None:
     send(tx, "bob")
     assert [row["recipient"] for row in lease(tx)] == ["bob"]
     assert delivery(tx, other)["attempts"] == 0
-    _at(tx, "601 s")
+    move_clock(tx, "601 s")
     assert {row["notification_id"] for row in lease(tx)} == {id, other}
 
 
 def test_one_that_fails_again_and_again_rests_longer_and_longer(tx: Db) -> None:
     rests = []
     for hours in range(8):
-        _at(tx, f"{hours} hours")
+        move_clock(tx, f"{hours} hours")
         send(tx, "ada")
         record(tx, lease(tx, 1), "retry", code="timeout", delay=604_800)
         rests.append(value(tx, "select round(extract(epoch from rests_until - notify.now())) from notify.endpoint"))
     assert rests == [None, 2, 4, 8, 16, 32, 60, 60]
-    _at(tx, "9 hours")
+    move_clock(tx, "9 hours")
     send(tx, "ada")
     record(tx, lease(tx, 1))
     assert rows(tx, "select from notify.endpoint") == []
@@ -256,7 +252,7 @@ def test_a_disabled_address_can_be_enabled(tx: Db) -> None:
 def test_five_days_of_failure_disable_an_address(tx: Db) -> None:
     disabled = []
     for days in (0, 1.5, 3, 4.5, 5.5):
-        _at(tx, f"{days} days")
+        move_clock(tx, f"{days} days")
         send(tx, "ada")
         disabled.append(record(tx, lease(tx, 1), "retry", code="http-500", delay=604_800, most_days=5)["disabled"])
     assert disabled == [[], [], [], [], ["ada"]]
@@ -265,7 +261,7 @@ def test_five_days_of_failure_disable_an_address(tx: Db) -> None:
 
 def test_days_in_which_nothing_was_tried_do_not_count(tx: Db) -> None:
     for days in (0, 6, 7):
-        _at(tx, f"{days} days")
+        move_clock(tx, f"{days} days")
         send(tx, "ada")
         done = record(tx, lease(tx, 1), "retry", code="http-500", delay=604_800, most_days=5)
         assert done["disabled"] == []
@@ -291,11 +287,11 @@ def test_a_clock_that_is_put_back_does_not_stop_a_rate(tx: Db) -> None:
     tx.execute("select notify.set_channel('pigeon', '{\"rate\": 1}')")
     for _ in range(3):
         send(tx, "ada")
-    _at(tx, "1 hour")
+    move_clock(tx, "1 hour")
     assert len(lease(tx)) == 1
-    _at(tx, "10 minutes")
+    move_clock(tx, "10 minutes")
     assert lease(tx) == []
-    _at(tx, "10 minutes 2 seconds")
+    move_clock(tx, "10 minutes 2 seconds")
     assert len(lease(tx)) == 1
 
 
@@ -315,9 +311,9 @@ def test_a_rate_is_kept_over_all_workers(tx: Db) -> None:
     assert lease(tx) == []
     due_in = value(tx, "select due_in from notify.next_deliveries()")
     assert 0 < due_in <= 0.5
-    _at(tx, "1 s")
+    move_clock(tx, "1 s")
     assert len(lease(tx)) == 2
-    _at(tx, "1 hour")  # what was not used is saved up for a second at most
+    move_clock(tx, "1 hour")  # what was not used is saved up for a second at most
     assert len(lease(tx)) == 2
     assert lease(tx) == []
 
@@ -339,13 +335,13 @@ def test_outages_in_a_row_let_a_channel_rest_and_one_try_wakes_it(tx: Db) -> Non
     assert state() == ("resting", 5)
     assert lease(tx) == []
     assert 4 < value(tx, "select due_in from notify.next_deliveries()") <= 5
-    _at(tx, "6 s")
+    move_clock(tx, "6 s")
     tried = lease(tx)
     assert len(tried) == 1
     assert lease(tx) == []  # only one tries
     record(tx, tried, "retry", code="connect", outage=True, threshold=3, delay=0)
     assert state() == ("resting", 10)
-    _at(tx, "17 s")
+    move_clock(tx, "17 s")
     record(tx, lease(tx), "failed", code="smtp-550", threshold=3)  # it answers again
     assert state() == ("open", None)
     assert len(lease(tx)) == 8
@@ -355,9 +351,9 @@ def test_a_try_that_never_ended_is_made_again(tx: Db) -> None:
     send(tx, "ada")
     send(tx, "bob")
     record(tx, lease(tx), "retry", code="connect", outage=True, threshold=1, delay=0)
-    _at(tx, "6 s")
+    move_clock(tx, "6 s")
     assert len(lease(tx)) == 1
-    _at(tx, "65 s")
+    move_clock(tx, "65 s")
     assert lease(tx) == []
-    _at(tx, "67 s")
+    move_clock(tx, "67 s")
     assert len(lease(tx)) == 1
